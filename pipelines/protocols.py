@@ -145,11 +145,19 @@ class Index(Protocol):
         ...
 
 
+class Candidate(NamedTuple):
+    """What a calibration may look at: the cosine to the question, and what the moment itself said it was."""
+
+    score: float
+    labels: tuple[tuple[str, float], ...]
+    quality: float
+
+
 class Calibration(Protocol):
     """What a score is worth."""
 
-    def confidence(self, scores: Sequence[float], question: Encoded, modality: Modality) -> list[float]:
-        """Probability that each of `scores` (best first, one question, one modality) is a right answer."""
+    def confidence(self, candidates: Sequence[Candidate], question: Encoded, modality: Modality) -> list[float]:
+        """Probability that each candidate (best first; one question, moments of one modality) is a right answer."""
         ...
 
     def in_vocabulary(self, question: Encoded, modality: Modality) -> bool:
