@@ -1,0 +1,8 @@
+"""Exit codes of every command; `sensorium --help` and the README list them."""
+
+OK = 0
+FAILURE = 1
+USAGE = 2  # click's own
+MISCONFIGURED = 78  # EX_CONFIG of sysexits.h; systemd can be told not to restart on it
+INTERRUPTED = 130  # 128 + SIGINT
+BROKEN_PIPE = 141  # 128 + SIGPIPE

@@ -1,0 +1,200 @@
+"""What the program was told to do, as one frozen tree: flags, else environment, else config.yaml, else defaults.
+
+    config = load(Path("config.yaml"))          # raises ConfigError: all mistakes at once, each with its place
+    config.align.length                         # 2_000_000_000; instants and durations are ns, sizes are bytes
+
+`config.yaml` in the repository explains every key in a line. A key of the environment is `SENSORIUM_SECTION__KEY`
+(`SENSORIUM_ALIGN__LENGTH=4s`, `SENSORIUM_STREAMS__CAMERA_FRONT__DEVICE=1`: case and punctuation of names do not count).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+
+from daemon.units import Duration, Positive, Size
+from pipelines.errors import SensoriumError
+
+if TYPE_CHECKING:
+    from daemon.registry import Registry
+
+Mode: TypeAlias = Literal["live", "event_time"]
+Overflow: TypeAlias = Literal["block", "drop_oldest", "keep_latest", "drop_newest"]
+
+_SECOND = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """One thing that is wrong: where it stands, what was expected, and the nearest right thing where there is one."""
+
+    where: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}"
+
+
+class ConfigError(SensoriumError):
+    """Everything that is wrong with a configuration, one line each."""
+
+    exit_code = 78
+
+    def __init__(self, mistakes: tuple[Mistake, ...]) -> None:
+        super().__init__("\n".join(map(str, mistakes)))
+        self.mistakes = mistakes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Channel:
+    """Bounds of the queue behind one source; `overflow` None is what the source itself asks for."""
+
+    items: Annotated[int, Positive] = 256
+    bytes: Annotated[Size, Positive] = 64_000_000
+    age: Duration | None = None
+    overflow: Overflow | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stream:
+    """One source. `options` are the keywords of its constructor, checked against its type hints."""
+
+    type: str
+    bound: Duration = 0
+    idle_after: Duration | None = None
+    holds: bool = True
+    channel: Channel = field(default_factory=Channel)
+    options: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Align:
+    """How packets become moments. `deadline`, `idle_after` and `max_ahead` concern live groups only."""
+
+    mode: Literal["window"] = "window"
+    length: Annotated[Duration, Positive] = 2 * _SECOND
+    hop: Annotated[Duration, Positive] = 1 * _SECOND
+    lateness: Duration = 0
+    deadline: Duration | None = _SECOND // 2
+    idle_after: Duration | None = 2 * _SECOND
+    max_ahead: Duration | None = 3600 * _SECOND
+    budget: Size | None = 256_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mind:
+    """The models' settings."""
+
+    fusion_method: Literal["mean"] = "mean"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    batch_size: Annotated[int, Positive] = 32
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retention:
+    """What the store keeps: the older moments go once either bound is passed. None is no bound."""
+
+    age: Duration | None = 30 * 86_400 * _SECOND
+    bytes: Size | None = 10_000_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outbox:
+    """How much may wait for sinks that are away, and what gives when that is spent."""
+
+    budget: Annotated[Size, Positive] = 1_000_000_000
+    full: Literal["block", "drop"] = "block"
+
+
+def default_store() -> Path:
+    """`$XDG_DATA_HOME/sensorium/store`, else under ~/.local/share."""
+    base = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
+    return Path(base).expanduser() / "sensorium" / "store"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Store:
+    """Where the moments live."""
+
+    path: Path = field(default_factory=default_store)
+    thumbnails: bool = True
+    retention: Retention = field(default_factory=Retention)
+    outbox: Outbox = field(default_factory=Outbox)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sink:
+    """One place moments are delivered to. `options` are the keywords of its constructor."""
+
+    type: str
+    options: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """The recording that a run makes on the way; None makes none."""
+
+    path: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Logs:
+    """`auto` is console in a terminal, JSON otherwise."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "console", "json"] = "auto"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """The whole. `mode` None is what the sources are; `load` has checked that they agree."""
+
+    group: str = "default"
+    mode: Mode | None = None
+    streams: Mapping[str, Stream] = field(default_factory=dict)
+    align: Align = field(default_factory=Align)
+    mind: Mind = field(default_factory=Mind)
+    store: Store = field(default_factory=Store)
+    sinks: Mapping[str, Sink] = field(default_factory=dict)
+    record: Record = field(default_factory=Record)
+    logs: Logs = field(default_factory=Logs)
+
+
+def load(
+    path: Path | None = None,
+    *,
+    flags: Mapping[str, object] | None = None,
+    environ: Mapping[str, str] | None = None,
+    registry: Registry | None = None,
+) -> Config:
+    """Read and check the configuration.
+
+    Args:
+        path: the file; None reads `$SENSORIUM_CONFIG`, else ./config.yaml where there is one, else no file.
+        flags: what the command line said, nested as the file is, ``{"store": {"path": "here"}}``; None is unset.
+        environ: instead of the process's environment.
+        registry: instead of the installed sources and sinks.
+
+    Raises:
+        ConfigError: with every mistake of every layer.
+    """
+    from daemon import _layers, _typed
+    from daemon.registry import Registry
+
+    environ = os.environ if environ is None else environ
+    mistakes: list[Mistake] = []
+    tree = _layers.gather(path, flags or {}, environ, mistakes)
+    config = _typed.build(tree, registry or Registry.installed(), mistakes)
+    if mistakes:
+        raise ConfigError(tuple(sorted(mistakes, key=_in_order)))
+    return config
+
+
+def _in_order(mistake: Mistake) -> tuple[bool, int]:
+    """The file's by line, then the rest as found."""
+    line = mistake.where.rpartition(":")[2]
+    return (False, int(line)) if line.isdigit() else (True, 0)
