@@ -1,12 +1,12 @@
 """Everything that can go wrong in the stream, as one tree.
 
-    SensoriumError
-    ├── SourceError          a source cannot go on; the other streams do
-    ├── RecordingError       a recording cannot be read or written
-    ├── StoreError           the store cannot be opened or written
-    ├── Retry                a sink could not take records now; the outbox tries again
-    ├── Reject               a sink will never take this one record; it goes to the dead letters
-    └── QuestionError        a search question that cannot be understood
+SensoriumError
+├── SourceError          a source cannot go on; the other streams do
+├── RecordingError       a recording cannot be read or written
+├── StoreError           the store cannot be opened or written
+├── Retry                a sink could not take records now; the outbox tries again
+├── Reject               a sink will never take this one record; it goes to the dead letters
+└── QuestionError        a search question that cannot be understood
 """
 
 from __future__ import annotations

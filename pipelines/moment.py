@@ -94,8 +94,14 @@ class Moment:
         )
 
 
-def make_moment(window: Window, encoded: Mapping[str, Sequence[Encoded]], fused: Fused, model: str) -> Moment:
-    """Put together what the stages found out about one window."""
+def make_moment(
+    window: Window,
+    chosen: Mapping[str, Sequence[Packet]],
+    encoded: Mapping[str, Sequence[Encoded]],
+    fused: Fused,
+    model: str,
+) -> Moment:
+    """Put together what the stages found out about one window; `chosen` are the packets that were encoded."""
     return Moment(
         id=window.id,
         group=window.group,
@@ -105,7 +111,7 @@ def make_moment(window: Window, encoded: Mapping[str, Sequence[Encoded]], fused:
         revision=window.revision,
         gaps=window.gaps,
         streams={
-            name: _view(packets, encoded.get(name, ()), fused.contributions.get(name, 0.0))
+            name: _view(packets, chosen[name], encoded[name], fused.contributions.get(name, 0.0))
             for name, packets in window.packets.items()
             if packets
         },
@@ -137,7 +143,9 @@ def float16(vector: Vector) -> str:
     return base64.b64encode(vector.astype("<f2").tobytes()).decode("ascii")
 
 
-def _view(packets: Sequence[Packet], encoded: Sequence[Encoded], contribution: float) -> StreamView:
+def _view(
+    packets: Sequence[Packet], chosen: Sequence[Packet], encoded: Sequence[Encoded], contribution: float
+) -> StreamView:
     readable = [e for e in encoded if e.error is None]
     modality = packets[0].modality
     return StreamView(
@@ -150,7 +158,7 @@ def _view(packets: Sequence[Packet], encoded: Sequence[Encoded], contribution: f
         quality=_mean([e.quality for e in encoded]),
         confidence=_mean([e.confidence for e in encoded]),
         contribution=contribution,
-        media=media_reference(packets[-1]),
+        media=media_reference(chosen[-1]),
         errors=tuple(sorted({e.error for e in encoded if e.error is not None})),
     )
 

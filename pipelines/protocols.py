@@ -117,8 +117,9 @@ class Mind(Protocol):
         """Each window by stream: two cameras are two streams. A window's result depends on that window alone."""
         ...
 
-    def question(self, *, text: str | None = None, image: bytes | None = None,
-                 audio: tuple[NDArray[np.int16], int] | None = None) -> Encoded:
+    def question(
+        self, *, text: str | None = None, image: bytes | None = None, audio: tuple[NDArray[np.int16], int] | None = None
+    ) -> Encoded:
         """A search question: exactly one of words, JPEG/PNG bytes, or (samples (n, channels), rate).
 
         The labels of a question in words are the class names nearest to it, with their cosines.
