@@ -97,7 +97,7 @@ class Component:
         return overflow != "block" if isinstance(overflow, str) else None
 
     def check(self, values: Mapping[str, object]) -> tuple[dict[str, object], list[tuple[str | None, str]]]:
-        """The values as the constructor wants them, and what is wrong: (option, or None where one is missing, sentence)."""
+        """The values as the constructor wants them, and what is wrong: (option, None for one that is missing; sentence)."""
         good: dict[str, object] = {}
         wrong: list[tuple[str | None, str]] = []
         for name, value in values.items():
