@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from pathlib import Path
@@ -36,9 +36,13 @@ class Located:
 
 
 def gather(
-    path: Path | None, flags: Mapping[str, object], environ: Mapping[str, str], mistakes: list[Mistake]
+    path: Path | None,
+    flags: Mapping[str, object],
+    sets: Sequence[str],
+    environ: Mapping[str, str],
+    mistakes: list[Mistake],
 ) -> Located:
-    """File, then environment, then flags over it; what cannot be read becomes a mistake."""
+    """File, then environment, flags and sets over it; what cannot be read becomes a mistake."""
     tree = Located({}, "defaults")
     if path is None:
         given = environ.get(f"{_PREFIX}CONFIG")
@@ -51,6 +55,8 @@ def gather(
         if name.startswith(_PREFIX) and name.removeprefix(_PREFIX) not in RESERVED:
             _put_variable(tree, name, environ[name], mistakes)
     _merge(tree, _located(flags, "command line"))
+    for text in sets:
+        _put_set(tree, text, mistakes)
     return tree
 
 
@@ -146,19 +152,40 @@ def _put_variable(tree: Located, name: str, text: str, mistakes: list[Mistake]) 
             hint = f"; did you mean {_PREFIX}{'__'.join([near[0].upper(), *parts[1:]])}?" if near else ""
             mistakes.append(Mistake(where, f"no such key{hint}"))
         return
-    try:
-        value = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError):
-        value = text
     at = tree
     for part in parts[:-1]:
-        at = _child(at, part, where)
+        at = _child(at, _known(at.value, part), where)
     key = _known(at.value, parts[-1])
-    _merge(at, Located({key: _located(value, where)}, where))
+    _merge(at, Located({key: _located(_scalar(text), where)}, where))
 
 
-def _child(at: Located, part: str, where: str) -> Located:
-    key = _known(at.value, part)
+def _put_set(tree: Located, text: str, mistakes: list[Mistake]) -> None:
+    key, equals, value = text.partition("=")
+    where = f"--set {text}"
+    if not equals or not key.strip():
+        mistakes.append(Mistake(where, "expected KEY=VALUE, such as align.length=4s"))
+        return
+    at, rest = tree, key.strip()
+    while True:
+        # A stream's name may hold dots: the longest key that is there already wins.
+        there = [name for name in at.value if rest == name or rest.startswith(f"{name}.")]
+        part = max(there, key=len) if there else rest.partition(".")[0]
+        rest = rest[len(part) + 1 :]
+        if not rest:
+            break
+        at = _child(at, part, where)
+    _merge(at, Located({part: _located(_scalar(value), where)}, where))
+
+
+def _scalar(text: str) -> object:
+    """As YAML reads it; what is no YAML is text."""
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError):
+        return text
+
+
+def _child(at: Located, key: str, where: str) -> Located:
     child: Located | None = at.value.get(key)
     if child is None or not isinstance(child.value, dict):
         child = at.value[key] = Located({}, where)

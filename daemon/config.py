@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
@@ -168,6 +168,7 @@ def load(
     path: Path | None = None,
     *,
     flags: Mapping[str, object] | None = None,
+    sets: Sequence[str] = (),
     environ: Mapping[str, str] | None = None,
     registry: Registry | None = None,
 ) -> Config:
@@ -176,6 +177,7 @@ def load(
     Args:
         path: the file; None reads `$SENSORIUM_CONFIG`, else ./config.yaml where there is one, else no file.
         flags: what the command line said, nested as the file is, ``{"store": {"path": "here"}}``; None is unset.
+        sets: `KEY=VALUE` of `--set`, `align.length=4s`; the value is read as YAML. They win over `flags`.
         environ: instead of the process's environment.
         registry: instead of the installed sources and sinks.
 
@@ -187,7 +189,7 @@ def load(
 
     environ = os.environ if environ is None else environ
     mistakes: list[Mistake] = []
-    tree = _layers.gather(path, flags or {}, environ, mistakes)
+    tree = _layers.gather(path, flags or {}, sets, environ, mistakes)
     config = _typed.build(tree, registry or Registry.installed(), mistakes)
     if mistakes:
         raise ConfigError(tuple(sorted(mistakes, key=_in_order)))

@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
 from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal
 
@@ -116,6 +118,13 @@ class Component:
         ]
         return good, wrong
 
+    def missing(self, options: Mapping[str, object]) -> list[str]:
+        """What these options would need and this machine has not: libraries the class names in `requires`, files to read."""
+        found = [needs(module) for module in getattr(self.cls, "requires", ()) if find_spec(module) is None]
+        if self.kind == "source":
+            found += [f"{value} is not there" for value in options.values() if isinstance(value, Path) and not _there(value)]
+        return found
+
     def create(self, *positional: object, options: Mapping[str, object], **given: object) -> Any:
         """Build one; of `given` it gets what its constructor knows. Raises what the constructor raises."""
         known = inspect.signature(self.cls).parameters
@@ -164,6 +173,10 @@ class Registry:
         if not component.options:
             raise RegistryError(f"{kind} {name!r} takes no option, got {value!r}")
         return name, {next(iter(component.options)): value}
+
+
+def _there(path: Path) -> bool:
+    return path == Path("-") or path.exists()
 
 
 def nearest(name: str, there: Iterable[str]) -> str:

@@ -1,0 +1,112 @@
+"""`sensorium check`: is the configuration right, and would it run here?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from daemon.cli._exit import FAILURE, MISCONFIGURED, OK
+from daemon.cli._options import config_options, json_option
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  sensorium check
+  sensorium check --config /etc/sensorium/config.yaml --json
+  sensorium check --set align.length=4s
+
+\b
+Exit codes: 0 it would run, 1 something it needs is missing here,
+78 the configuration is wrong (every mistake is listed)."""
+)
+@config_options
+@json_option
+def command(config_path: Path | None, sets: tuple[str, ...], as_json: bool) -> int:
+    """Check the configuration and say what would run."""
+    from daemon.cli import _show
+    from daemon.config import ConfigError, load
+    from daemon.registry import Registry
+
+    registry = Registry.installed()
+    try:
+        config = load(config_path, sets=sets, registry=registry)
+    except ConfigError as error:
+        if not as_json:
+            raise
+        _show.as_json({"ok": False, "mistakes": [{"where": m.where, "what": m.what} for m in error.mistakes]})
+        return MISCONFIGURED
+    missing = _missing(config, registry)
+    if as_json:
+        _show.as_json({"ok": not missing, "mistakes": [], "missing": missing, "config": _plain(config)})
+    else:
+        _print(config, missing)
+    return FAILURE if missing else OK
+
+
+def _missing(config: Any, registry: Any) -> list[dict[str, str]]:
+    found = [
+        {"for": f"{section}.{name}", "what": what}
+        for section, kind, parts in (("streams", "source", config.streams), ("sinks", "sink", config.sinks))
+        for name, part in parts.items()
+        for what in registry.find(kind, part.type).missing(part.options)
+    ]
+    if not config.streams:
+        found.append({"for": "streams", "what": "no stream is configured; `sensorium run` has nothing to watch"})
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """Dataclasses, mappings and paths as JSON has them."""
+    from collections.abc import Mapping
+    from dataclasses import fields, is_dataclass
+
+    if is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {name: _plain(child) for name, child in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(child) for child in value]
+    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
+
+
+def _print(config: Any, missing: list[dict[str, str]]) -> None:
+    from daemon.cli import _show
+    from daemon.units import format_duration, format_size
+
+    out = _show.console()
+    mode = {"live": "live", "event_time": "by event time", None: "no streams"}[config.mode]
+    out.print(f"[bold]{config.group}[/], {mode}\n")
+    if config.streams:
+        streams = _show.table("stream", "source", "options")
+        for name, stream in config.streams.items():
+            streams.add_row(name, stream.type, _options(stream.options))
+        out.print(streams)
+    align, store = config.align, config.store
+    windows = f"{format_duration(align.length)}, a new one every {format_duration(align.hop)}"
+    if config.mode == "live":
+        windows += f"; at most {format_duration(align.deadline)} late" if align.deadline else "; no deadline"
+    kept = [format_duration(store.retention.age)] if store.retention.age else []
+    kept += [format_size(store.retention.bytes)] if store.retention.bytes else []
+    out.print(
+        _show.fields(
+            [
+                ("windows", windows),
+                ("mind", f"{config.mind.fusion_method}, {config.mind.precision}, on {config.mind.device}"),
+                ("store", f"{store.path} (keeps {' or '.join(kept) or 'everything'})"),
+                *((f"sink {name}", f"{sink.type} {_options(sink.options)}") for name, sink in config.sinks.items()),
+                *([("recording", str(config.record.path))] if config.record.path else []),
+            ]
+        )
+    )
+    out.print()
+    for item in missing:
+        out.print(f"{_show.BAD} {item['for']}: {item['what']}")
+    if not missing:
+        out.print(f"{_show.OK} it would run")
+
+
+def _options(options: Any) -> str:
+    return ", ".join(f"{name}={value}" for name, value in options.items())
