@@ -13,7 +13,7 @@ import yaml
 
 from daemon.config import Config, Mistake
 
-RESERVED = frozenset({"CONFIG", "DEBUG", "MODELS"})
+RESERVED = frozenset({"CONFIG", "DEBUG", "MODELS", "SOAK"})
 """Variables `SENSORIUM_<name>` that are no configuration keys."""
 
 _PREFIX = "SENSORIUM_"

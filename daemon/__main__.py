@@ -1,0 +1,5 @@
+"""`python -m daemon` is `sensorium`."""
+
+from daemon.cli import main
+
+main()

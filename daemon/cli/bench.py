@@ -1,0 +1,56 @@
+"""`sensorium bench`: the measurements of the repository's `benchmarks/`, each a module with ``run(json: bool) -> int``."""
+
+from __future__ import annotations
+
+import click
+
+from daemon.cli._options import json_option
+
+BENCHMARKS = {
+    "speed": "bare encoders, the pipeline and their ratio; the bundled recording against real time",
+    "retrieval": "R@1/5/10 of words to pictures and sounds on labelled material, with chance",
+    "attention-pointing": "how often the named part of a mosaic gets the most attention",
+    "search": "time of one search over 100,000 moments",
+    "stream": "the plumbing without models, beside other stream engines",
+}
+"""Every measurement, in the order in which all are run; the file is `benchmarks/<name>.py`, `-` as `_`."""
+
+
+@click.command(
+    epilog="\b\nMeasurements:\n"
+    + "\n".join(f"  {name:<20}{what}" for name, what in BENCHMARKS.items())
+    + """
+
+\b
+Examples:
+  sensorium bench speed
+  sensorium bench retrieval search --json
+
+\b
+Exit codes: 0 measured, 1 one of them failed or its goal was missed."""
+)
+@click.argument("names", nargs=-1, type=click.Choice(list(BENCHMARKS)), metavar="[MEASUREMENT]...")
+@json_option
+def command(names: tuple[str, ...], as_json: bool) -> int:
+    """Measure speed and meaning on this machine; without a name all of it.
+
+    With --json each measurement prints one JSON document.
+    """
+    import sys
+    from importlib import import_module
+    from pathlib import Path
+
+    import daemon
+    from pipelines.errors import SensoriumError
+
+    root = Path(daemon.__file__).parents[1]
+    if not (root / "benchmarks" / "__init__.py").is_file():
+        raise SensoriumError("the benchmarks are not in the installed package: clone the repository and run it there")
+    if str(root) not in sys.path:
+        sys.path.insert(0, str(root))
+    codes = []
+    for name in dict.fromkeys(names or BENCHMARKS):
+        if not as_json and len(names) != 1:
+            click.echo(click.style(f"\n{name}: {BENCHMARKS[name]}", bold=True))
+        codes.append(int(import_module(f"benchmarks.{name.replace('-', '_')}").run(as_json)))
+    return max(codes)
