@@ -192,6 +192,9 @@ def needs(module: str) -> str:
     return f"needs the package {top!r}: pip install " + (f"'sensorium[{extra}]'" if extra else top)
 
 
+_BOUNDS = ("greater", "less", "multiple", "finite", "string_", "too_", "value_error")
+
+
 def _hint(cls: type, parameter: inspect.Parameter) -> Any:
     """A parameter's type; Any where its name exists for the type checker only."""
     holder = SimpleNamespace(__annotations__={parameter.name: parameter.annotation})
@@ -222,7 +225,8 @@ def _fit(value: object, hint: Any) -> object:
     try:
         return adapter.validate_python(value)
     except ValidationError as error:
-        reason = error.errors()[0]["msg"] if error.error_count() == 1 else ""
+        first = error.errors()[0]
+        reason = first["msg"] if first["type"].startswith(_BOUNDS) else ""  # the type itself is said in our words
         raise ValueError(f"expected {_words(hint)}, got {value!r}" + (f" ({reason})" if reason else "")) from None
 
 
