@@ -123,6 +123,18 @@ def cuda() -> list[Finding]:
     ]
 
 
+def models() -> list[Finding]:
+    """The pretrained models on this disk; none of them is loaded."""
+    from multimodal.embeddings.models import status
+
+    return [
+        Finding("model", row.model.name, "ok", f"ready in {row.folder}")
+        if row.ready
+        else Finding("model", row.model.name, "missing", row.model.title, row.problem)
+        for row in status()
+    ]
+
+
 def disk(places: Sequence[tuple[str, Path]]) -> list[Finding]:
     """Free space where things will be written; a place that is not there yet is judged by its nearest parent."""
     found = []
