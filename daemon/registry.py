@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+import types
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -22,7 +23,6 @@ from functools import cached_property
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, Literal
 
 from daemon.units import parse_duration, parse_size
@@ -197,7 +197,7 @@ _BOUNDS = ("greater", "less", "multiple", "finite", "string_", "too_", "value_er
 
 def _hint(cls: type, parameter: inspect.Parameter) -> Any:
     """A parameter's type; Any where its name exists for the type checker only."""
-    holder = SimpleNamespace(__annotations__={parameter.name: parameter.annotation})
+    holder = types.SimpleNamespace(__annotations__={parameter.name: parameter.annotation})
     try:
         hints = typing.get_type_hints(holder, vars(sys.modules[cls.__module__]), include_extras=True)
     except NameError:
@@ -246,7 +246,7 @@ def _words(hint: Any) -> str:
         return _words(parts[0])
     if origin is typing.Literal:
         return " or ".join(map(str, parts))
-    if parts and origin not in (list, dict, tuple, set) and not inspect.isclass(origin):
+    if origin in (typing.Union, types.UnionType):
         return " or ".join(_words(part) for part in parts if part is not type(None))
     simple = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
     if hint in simple:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, time
 from decimal import Decimal
 from typing import Annotated, TypeAlias
 
@@ -82,34 +81,3 @@ def format_size(count: int) -> str:
             return f"{value:.3g} {unit}"
         value /= 1000
     return f"{value:.4g} TB"
-
-
-def parse_instant(text: str, now: datetime | None = None) -> int:
-    """Nanoseconds since the epoch of `2h` (so long ago), `2026-03-01`, `2026-03-01T09:30`, `09:30` (today) or of itself.
-
-    A time without a zone is local time. `now` is the present, with a zone; None asks the clock. Raises ValueError.
-    """
-    now = datetime.now().astimezone() if now is None else now
-    text = text.strip()
-    if text.isdigit() and len(text) > 10:
-        return int(text)
-    if text == "now":
-        return _nanoseconds(now)
-    try:
-        return _nanoseconds(now) - parse_duration(text)
-    except ValueError:
-        pass
-    try:
-        if re.fullmatch(r"\d{1,2}:\d{2}(:\d{2})?", text):
-            clock = time.fromisoformat(text.zfill(5) if text.count(":") == 1 else text.zfill(8))
-            return _nanoseconds(datetime.combine(now.date(), clock, now.tzinfo))
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise ValueError(f"expected 2h (ago), 09:30, 2026-03-01 or 2026-03-01T09:30, got {text!r}") from None
-    return _nanoseconds(moment if moment.tzinfo else moment.astimezone())
-
-
-def _nanoseconds(moment: datetime) -> int:
-    """Exact to the microsecond: no float on the way."""
-    since = moment - datetime(1970, 1, 1, tzinfo=UTC)
-    return (since.days * 86_400 + since.seconds) * _SECOND + since.microseconds * 1000

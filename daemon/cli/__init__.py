@@ -16,6 +16,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, NoReturn
 
@@ -48,8 +50,28 @@ Exit codes: 0 done, 1 failed, 2 wrong command line, 78 wrong configuration,
 130 stopped by Ctrl-C, 141 the reader of stdout went away."""
 
 
+class _ReaderGone(Exception):  # noqa: N818 - no error of ours
+    """Stdout's reader went away. (click itself would turn a BrokenPipeError into exit code 1.)"""
+
+
+@contextmanager
+def _telling_when_the_reader_goes() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise _ReaderGone from error
+
+
 class _Commands(click.Group):
     """Knows its commands by name and opens a command's file when that command is called."""
+
+    def make_context(self, info_name: str | None, args: list[str], **extra: Any) -> click.Context:  # type: ignore[override]
+        with _telling_when_the_reader_goes():
+            return super().make_context(info_name, args, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _telling_when_the_reader_goes():
+            return super().invoke(ctx)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -114,7 +136,7 @@ def _run(args: list[str] | None) -> int:
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
-    except BrokenPipeError:
+    except (BrokenPipeError, _ReaderGone):
         _hush_stdout()
         return BROKEN_PIPE
     except Exception as error:

@@ -32,9 +32,9 @@ Exit codes: 0 measured, 1 one of them failed or its goal was missed."""
 @click.argument("names", nargs=-1, type=click.Choice(list(BENCHMARKS)), metavar="[MEASUREMENT]...")
 @json_option
 def command(names: tuple[str, ...], as_json: bool) -> int:
-    """Measure speed and meaning on this machine; without a name all of it.
+    """Measure speed and meaning on this machine.
 
-    With --json each measurement prints one JSON document.
+    Without a name all measurements are made. With --json each prints one JSON document.
     """
     import sys
     from importlib import import_module

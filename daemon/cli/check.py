@@ -73,16 +73,18 @@ def _plain(value: Any) -> Any:
 
 
 def _print(config: Any, missing: list[dict[str, str]]) -> None:
+    from rich.markup import escape
+
     from daemon.cli import _show
     from daemon.units import format_duration, format_size
 
     out = _show.console()
     mode = {"live": "live", "event_time": "by event time", None: "no streams"}[config.mode]
-    out.print(f"[bold]{config.group}[/], {mode}\n")
+    out.print(f"[bold]{escape(config.group)}[/], {mode}\n")
     if config.streams:
         streams = _show.table("stream", "source", "options")
         for name, stream in config.streams.items():
-            streams.add_row(name, stream.type, _options(stream.options))
+            streams.add_row(name, stream.type, escape(_options(stream.options)))
         out.print(streams)
     align, store = config.align, config.store
     windows = f"{format_duration(align.length)}, a new one every {format_duration(align.hop)}"
@@ -103,7 +105,7 @@ def _print(config: Any, missing: list[dict[str, str]]) -> None:
     )
     out.print()
     for item in missing:
-        out.print(f"{_show.BAD} {item['for']}: {item['what']}")
+        out.print(f"{_show.BAD} {escape(item['for'])}: {escape(item['what'])}")
     if not missing:
         out.print(f"{_show.OK} it would run")
 
