@@ -1,0 +1,1 @@
+"""The mind: encoders, fusion, retrieval. Knows nothing of streams."""

