@@ -31,7 +31,7 @@ from pipelines.errors import SensoriumError
 Kind = Literal["source", "sink"]
 
 GROUPS: Mapping[Kind, str] = {"source": "sensorium.sources", "sink": "sensorium.sinks"}
-GIVEN = frozenset({"clock"})
+GIVEN = frozenset({"stream", "clock"})
 """Keywords that the program fills in itself."""
 
 EXTRAS: Mapping[str, str] = {"av": "media"}
@@ -89,7 +89,7 @@ class Component:
         return {
             p.name: Option(p.name, _hint(self.cls, p), p.default is p.empty, p.default)
             for p in inspect.signature(self.cls).parameters.values()
-            if p.kind is p.KEYWORD_ONLY and p.name not in GIVEN
+            if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD) and p.name not in GIVEN
         }
 
     @property
@@ -122,7 +122,11 @@ class Component:
         """What these options would need and this machine has not: libraries the class names in `requires`, files to read."""
         found = [needs(module) for module in getattr(self.cls, "requires", ()) if find_spec(module) is None]
         if self.kind == "source":
-            found += [f"{value} is not there" for value in options.values() if isinstance(value, Path) and not _there(value)]
+            found += [
+                f"{value} is not there"
+                for name, value in options.items()
+                if isinstance(value, (Path, str)) and Path in _admits(self.options[name].hint) and not _there(Path(value))
+            ]
         return found
 
     def create(self, *positional: object, options: Mapping[str, object], **given: object) -> Any:

@@ -33,6 +33,11 @@ class Plain:
         pass
 
 
+class Lines:
+    def __init__(self, path: Path | str, *, fsync: Literal["batch", "never"] = "batch") -> None:
+        self.path, self.fsync = path, fsync
+
+
 COMPONENT = Component("source", "weather", f"{__name__}:Weather")
 
 
@@ -104,7 +109,11 @@ def test_a_name_that_is_not_there_gets_the_nearest_or_all() -> None:
 
 
 def test_a_short_spec_fills_the_first_option() -> None:
-    registry = Registry([COMPONENT, Component("source", "plain", f"{__name__}:Plain")])
+    registry = Registry([
+        COMPONENT, Component("source", "plain", f"{__name__}:Plain"), Component("sink", "lines", f"{__name__}:Lines"),
+    ])  # fmt: skip
+    kind, options = registry.spec("sink", "lines:a:b.jsonl")
+    assert registry.find("sink", kind).create(options=options).path == "a:b.jsonl"
     assert registry.spec("source", "weather:8080") == ("weather", {"port": "8080"})
     assert registry.spec("source", "weather") == ("weather", {})
     with pytest.raises(RegistryError, match="takes no option"):
