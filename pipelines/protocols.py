@@ -127,22 +127,21 @@ class Mind(Protocol):
         ...
 
 
-class Hit(NamedTuple):
-    """A row of an index that answers a query."""
-
-    key: int
-    score: float
-
-
 class Index(Protocol):
     """Vectors by integer key, each at an instant; cosine similarity."""
 
     def add(self, key: int, vector: Vector, timestamp: int) -> None: ...
 
-    def remove(self, key: int) -> None: ...
+    def extend(self, keys: Sequence[int], vectors: Sequence[Vector], timestamps: Sequence[int]) -> None:
+        """Add many at once."""
+        ...
 
-    def query(self, vector: Vector, k: int, between: tuple[int, int] | None = None) -> list[Hit]:
-        """The k best, best first; `between` = [start, end) in ns."""
+    def remove(self, key: int) -> None:
+        """A key that is not there is no error."""
+        ...
+
+    def query(self, vector: Vector, k: int, between: tuple[int, int] | None = None) -> Sequence[tuple[int, float]]:
+        """The k best as (key, cosine), best first; `between` = [start, end) in ns."""
         ...
 
 

@@ -1,0 +1,286 @@
+"""Search over what was seen, heard and said: the store, a mind for the question, and a calibration for the answer.
+
+A moment answers a token when some stream of it does; it answers a question when it answers every token, and then with
+the confidence of its least sure token. A moment counts from `threshold` on. Words are asked of
+
+    seen:, heard:   the cosine of the question to each picture's or sound's vector in the shared space, calibrated
+    said:           the words themselves (stemmed, `tea*` for a beginning), or the calibrated cosine of their meaning,
+                    whichever is surer
+    nothing before  all three, the surest one counts
+
+A picture or a sound as a question is asked of the same modality in its encoder's own space.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.errors import QuestionError
+from pipelines.hits import Answer, Hit, Match, Reason, both, merged
+from pipelines.packet import Modality
+from pipelines.protocols import Calibration, Candidate, Encoded, Mind
+from pipelines.query import Asked, Query, Token, parse_query
+from pipelines.store.reader import Found, Reader, Space
+from pipelines.store.vectors import IndexFactory, VectorIndexes
+from pipelines.words import full_text
+
+__all__ = ["EVERY_WORD", "WHOLE_PHRASE", "Answer", "Hit", "Reason", "Search", "alike"]
+
+EVERY_WORD = 0.9  # confidence of a text that holds every word asked, stemmed
+WHOLE_PHRASE = 0.97  # the same, side by side and in order
+FIRST = (
+    256  # candidates looked at; as long as the last quarter of them still holds a confident one, eight times as many
+)
+MOST = 16_384
+SHOWN_LABELS = 3
+CONTEXT = 160  # characters of a text that was found by its meaning
+
+_MODALITIES: Mapping[Asked, tuple[Modality, ...]] = {
+    "seen": ("image",),
+    "heard": ("audio",),
+    "said": ("text",),
+    "any": ("image", "audio", "text"),
+}
+_Evidence: TypeAlias = dict[str, list[Match]]
+
+
+def alike(cosine: float) -> float:
+    """Confidence in an example's likeness where the calibration knows none: a logistic, .5 at .75, .92 at .9, .08 at .6.
+
+    In the classifiers' own spaces two pictures or sounds of one scene lie above .8, of different scenes mostly below .6.
+    """
+    return float(1.0 / (1.0 + np.exp(-(cosine - 0.75) / 0.06)))
+
+
+class Search:
+    """Questions to one store; it may be written meanwhile. One question at a time, from any thread.
+
+    Args:
+        directory: of the store.
+        mind: encodes the question; the store's moments must be of the same models.
+        index: makes an empty index for a dimension.
+        calibration: what a cosine is worth. LookupError from it for an example means that it knows none: then `alike`.
+        threshold: the confidence from which a moment is an answer.
+        limit: seconds that one read of the store may take.
+
+    Raises StoreError where there is no store; `ask` also QuestionError, which says what would be right.
+    """
+
+    def __init__(
+        self,
+        directory: Path | str,
+        mind: Mind,
+        index: IndexFactory,
+        calibration: Calibration,
+        *,
+        threshold: float = 0.5,
+        limit: float = 10.0,
+    ) -> None:
+        if not 0.0 <= threshold <= 1.0:
+            raise QuestionError(f"the threshold is a confidence between 0 and 1, not {threshold}")
+        self._reader = Reader(directory, limit=limit)
+        self._vectors = VectorIndexes(self._reader, index)
+        self._mind = mind
+        self._calibration = calibration
+        self._threshold = threshold
+        self._one = threading.Lock()
+
+    def ask(
+        self,
+        question: str = "",
+        *,
+        image: bytes | None = None,
+        audio: tuple[NDArray[np.int16], int] | None = None,
+        since: int | None = None,
+        until: int | None = None,
+        newest: bool = False,
+        limit: int = 10,
+        now: int,
+    ) -> Answer:
+        """The `limit` best (or newest) hits. `since`, `until`, `now` in ns; they bound when a moment begins.
+
+        `image`: JPEG or PNG bytes; `audio`: (samples (n, channels), rate). With words beside them, all must hold.
+        """
+        query = parse_query(question, now)
+        if not query.tokens and image is None and audio is None:
+            raise QuestionError(
+                'nothing is asked; write words, as in seen:dog or heard:"glass breaking", or give a file'
+            )
+        if limit < 1:
+            raise QuestionError(f"at least one hit must be asked for, not {limit}")
+        with self._one:
+            if self._reader.empty():
+                return Answer(
+                    "no confident match", hint="the store holds no moments yet: run or replay something first"
+                )
+            scope = _Scope(query, since, until, self._reader.streams())
+            parts = [self._words(token, scope) for token in query.tokens]
+            if image is not None:
+                parts.append(self._example(self._question(image=image), "image", scope))
+            if audio is not None:
+                parts.append(self._example(self._question(audio=audio), "audio", scope))
+        return self._answer(parts, newest=newest, limit=limit)
+
+    def interrupt(self) -> None:
+        """End the question that is being answered in another thread; `ask` raises StoreError there."""
+        self._reader.interrupt()
+
+    def close(self) -> None:
+        """May be called twice."""
+        self._reader.close()
+
+    def __enter__(self) -> Search:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _answer(self, parts: Sequence[_Part], *, newest: bool, limit: int) -> Answer:
+        best = min(part.best for part in parts)
+        if any(part.outside for part in parts):
+            return Answer(
+                "outside vocabulary", best=best, hint="no class of pictures or sounds means that; try other words"
+            )
+        hits = merged(both([part.evidence for part in parts]), newest=newest)
+        if not hits:
+            return Answer(
+                "no confident match", best=best, hint=f"the likeliest moment reached a confidence of {best:.2f}"
+            )
+        return Answer("match", tuple(hits[:limit]), best)
+
+    def _words(self, token: Token, scope: _Scope) -> _Part:
+        asked = _MODALITIES[token.asked]
+        question = self._question(text=token.words)
+        part = _Part()
+        named = [m for m in asked if m != "text"]  # what is said has no list of classes
+        known = [m for m in named if self._calibration.in_vocabulary(question, m)]
+        for modality in known:
+            self._near(part, question, modality, "shared", scope)
+        if "text" in asked:
+            self._near(part, question, "text", "shared", scope)
+            self._literal(part, token.words, scope)
+        part.outside = bool(named) and not known and not part.evidence
+        return part
+
+    def _example(self, question: Encoded, modality: Modality, scope: _Scope) -> _Part:
+        part = _Part()
+        self._near(part, question, modality, "native", scope)
+        return part
+
+    def _near(self, part: _Part, question: Encoded, modality: Modality, space: Space, scope: _Scope) -> None:
+        """Add the confident moments among the nearest vectors, looking further while that is worth it."""
+        vector = question.vector if space == "shared" else question.native
+        k = FIRST
+        while True:
+            nearest = self._vectors.nearest(space, modality, vector, k, between=scope.between, streams=scope.streams)
+            views = self._reader.views([key for key, _ in nearest])
+            ranked = [(views[key], score) for key, score in nearest if key in views]
+            confidences = self._confidences(ranked, question, modality, space)
+            tail = confidences[-(len(confidences) // 4 or 1) :]
+            if len(nearest) < k or k >= MOST or max(tail, default=0.0) < self._threshold:
+                break
+            k = min(8 * k, MOST)
+        for (found, score), confidence in zip(ranked, confidences, strict=True):
+            labels = _telling(found, question) if modality != "text" else ()
+            words = _shortened(found.text) if found.text else None
+            part.add(Match(found, confidence, score, labels, words), self._threshold)
+
+    def _confidences(
+        self, ranked: Sequence[tuple[Found, float]], question: Encoded, modality: Modality, space: Space
+    ) -> list[float]:
+        if not ranked:
+            return []
+        candidates = [Candidate(score, found.labels, found.quality) for found, score in ranked]
+        try:
+            return self._calibration.confidence(candidates, question, modality)
+        except LookupError:
+            if space == "shared":
+                raise
+            return [alike(candidate.score) for candidate in candidates]
+
+    def _literal(self, part: _Part, words: str, scope: _Scope) -> None:
+        """Add the texts that hold the words themselves."""
+        expressions = full_text(words)
+        if expressions is None:
+            return
+        levels = [(expressions.every, EVERY_WORD)]
+        if expressions.phrase is not None:
+            levels.append((expressions.phrase, WHOLE_PHRASE))
+        for expression, confidence in levels:
+            for found, context in self._reader.words(expression, MOST, scope.between, scope.streams):
+                part.add(Match(found, confidence, confidence, (), _marked(context)), self._threshold)
+
+    def _question(
+        self,
+        *,
+        text: str | None = None,
+        image: bytes | None = None,
+        audio: tuple[NDArray[np.int16], int] | None = None,
+    ) -> Encoded:
+        question = self._mind.question(text=text, image=image, audio=audio)
+        if question.error is not None:
+            raise QuestionError(f"the {question.modality} of the question cannot be read: {question.error}")
+        return question
+
+
+class _Part:
+    """What one token found: matches by moment, the best confidence of all, whether it can be found at all."""
+
+    def __init__(self) -> None:
+        self.evidence: _Evidence = {}
+        self.best = 0.0
+        self.outside = False
+
+    def add(self, match: Match, threshold: float) -> None:
+        """Keep a confident match; of one stream of a moment the surer one."""
+        self.best = max(self.best, match.confidence)
+        if match.confidence < threshold:
+            return
+        held = self.evidence.setdefault(match.found.moment, [])
+        for place, other in enumerate(held):
+            if other.found.key == match.found.key:
+                if (match.confidence, match.score) > (other.confidence, other.score):
+                    held[place] = match
+                return
+        held.append(match)
+
+
+class _Scope:
+    """When and where a question looks. Raises QuestionError for a stream that the store does not know."""
+
+    def __init__(self, query: Query, since: int | None, until: int | None, known: Mapping[str, Modality]) -> None:
+        after = [time for time in (query.after, since) if time is not None]
+        before = [time for time in (query.before, until) if time is not None]
+        self.between = (max(after, default=-(2**63)), min(before, default=2**63 - 1))
+        self.streams = query.streams or None
+        unknown = [name for name in query.streams if name not in known]
+        if unknown:
+            raise QuestionError(
+                f"no moment of stream {unknown[0]!r} is in this store; it has {', '.join(sorted(known))}"
+            )
+
+
+def _telling(found: Found, question: Encoded) -> tuple[tuple[str, float], ...]:
+    """Those of a moment's labels that are among the class names nearest to the question, else its most probable ones."""
+    asked = {name for name, _ in question.labels}
+    named = tuple(label for label in found.labels if label[0] in asked)
+    return (named or found.labels)[:SHOWN_LABELS]
+
+
+def _shortened(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= CONTEXT else line[: CONTEXT - 1].rstrip() + "…"
+
+
+def _marked(context: str) -> str:
+    """The matching words between square brackets."""
+    return " ".join(context.split()).replace("\x02", "[").replace("\x03", "]")
