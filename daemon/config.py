@@ -96,18 +96,13 @@ class Mind:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retention:
-    """What the store keeps: the older moments go once either bound is passed. None is no bound."""
+    """What the store keeps: by age since it was written, by size, and what gives when the size is spent."""
 
     age: Duration | None = 30 * 86_400 * _SECOND
-    bytes: Size | None = 10_000_000_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outbox:
-    """How much may wait for sinks that are away, and what gives when that is spent."""
-
-    budget: Annotated[Size, Positive] = 1_000_000_000
-    full: Literal["block", "drop"] = "block"
+    bytes: Annotated[Size, Positive] = 10_000_000_000
+    when_full: Literal["block", "drop"] = "block"
+    media_age: Duration | None = 7 * 86_400 * _SECOND
+    media_bytes: Size = 1_000_000_000
 
 
 def default_store() -> Path:
@@ -123,7 +118,6 @@ class Store:
     path: Path = field(default_factory=default_store)
     thumbnails: bool = True
     retention: Retention = field(default_factory=Retention)
-    outbox: Outbox = field(default_factory=Outbox)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
