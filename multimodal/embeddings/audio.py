@@ -114,7 +114,7 @@ class AudioModalityEncoder:
         if self._max_duration is not None:
             samples = samples[: max(1, round(self._max_duration * rate))]
         if samples.dtype == np.int16:
-            mono = samples.astype(np.float32)
+            mono: Floats = samples.astype(np.float32)
             mono /= 32768.0
         elif np.issubdtype(samples.dtype, np.floating):
             mono = samples.astype(np.float32)
@@ -122,4 +122,6 @@ class AudioModalityEncoder:
                 raise InputError("the sound holds NaN or infinity")
         else:
             raise InputError(f"a sound is float or int16, not {samples.dtype}")
-        return mono if mono.ndim == 1 else mono.mean(1)
+        if mono.ndim == 2:
+            mono = mono.mean(1)
+        return mono

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -104,13 +104,14 @@ def _pixels(image: Any) -> NDArray[np.uint8]:
     if 0 in image.shape:
         raise InputError(f"the picture is empty: {shape}")
     if image.dtype == np.uint8:
-        return image
+        return cast(NDArray[np.uint8], image)
     if not np.issubdtype(image.dtype, np.floating):
         raise InputError(f"a picture is uint8 or float in [0, 1], not {image.dtype}")
     image = np.clip(image.astype(np.float32, copy=False), 0.0, 1.0)  # infinities are clipped, NaN stays
     if np.isnan(image).any():
         raise InputError("the picture holds NaN")
-    return np.rint(image * 255).astype(np.uint8)
+    scaled: NDArray[np.uint8] = np.rint(image * 255).astype(np.uint8)
+    return scaled
 
 
 def _squeeze(pixels: NDArray[np.uint8], out: NDArray[np.uint8]) -> None:

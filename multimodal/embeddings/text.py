@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 import torch
@@ -52,12 +52,8 @@ class TextModalityEncoder:
         self._continues[[i for piece, i in tokenizer.get_vocab().items() if piece.startswith("##")]] = True
         self.fingerprint = f"{self._runtime.fingerprint}/tokens-{min(max_tokens, MAX_TOKENS)}"
 
-    @overload
-    def __call__(self, texts: str) -> ModalityEmbedding: ...
-    @overload
-    def __call__(self, texts: Sequence[str]) -> list[ModalityEmbedding]: ...
-    def __call__(self, texts: str | Sequence[str]) -> ModalityEmbedding | list[ModalityEmbedding]:
-        """One text, or a list of them.
+    def __call__(self, texts: Any) -> Any:
+        """One text -> `ModalityEmbedding`; a list of texts -> a list of them.
 
         Raises:
             InputError: no string, or an empty one.
@@ -67,7 +63,7 @@ class TextModalityEncoder:
                 _checked(text)
             return self.encode_batch(texts)
         _checked(texts)
-        return self.encode_batch([texts])[0]  # type: ignore[list-item] # a string, as just checked
+        return self.encode_batch([texts])[0]
 
     def encode_batch(self, items: Sequence[Any]) -> list[ModalityEmbedding]:
         """As many texts as you like; one that cannot be read gives an entry with `error` and leaves the others alone."""
@@ -82,8 +78,8 @@ class TextModalityEncoder:
                 results[i] = unreadable(self.modality, str(error), WIDTH)
         ids = [np.array(encoding.ids, np.int64) for encoding in self._tokenizer.encode_batch_fast(texts)]
         groups: dict[int, list[int]] = {}
-        for k, row in enumerate(ids):
-            groups.setdefault(-(-len(row) // _STEP) * _STEP, []).append(k)
+        for k, own in enumerate(ids):
+            groups.setdefault(-(-len(own) // _STEP) * _STEP, []).append(k)
         for length, members in groups.items():
             block = np.full((len(members), length), PAD, np.int64)
             for row, k in enumerate(members):
@@ -108,7 +104,7 @@ def _checked(text: Any) -> str:
     """Stripped, cut, without lone surrogates (they become "?", as they have no meaning)."""
     if not isinstance(text, str):
         raise InputError(f"a text is a str, not {type(text).__name__}")
-    text = text[: 2 * MAX_CHARACTERS].strip()[:MAX_CHARACTERS] or text.strip()[:MAX_CHARACTERS]
-    if not text:
+    cut: str = text.lstrip()[:MAX_CHARACTERS].rstrip()
+    if not cut:
         raise InputError("the text is empty")
-    return text.encode("utf-8", "replace").decode("utf-8")
+    return cut.encode("utf-8", "replace").decode("utf-8")
