@@ -17,20 +17,25 @@ Examples:
   sensorium check
   sensorium check --config /etc/sensorium/config.yaml --json
   sensorium check --set align.length=4s
+  sensorium check --list
 
 \b
 Exit codes: 0 it would run, 1 something it needs is missing here,
 78 the configuration is wrong (every mistake is listed)."""
 )
 @config_options
+@click.option("--list", "listed", is_flag=True, help="Only list the sources and sinks there are, with their options.")
 @json_option
-def command(config_path: Path | None, sets: tuple[str, ...], as_json: bool) -> int:
+def command(config_path: Path | None, sets: tuple[str, ...], listed: bool, as_json: bool) -> int:
     """Check the configuration and say what would run."""
-    from daemon.cli import _show
+    from daemon.cli import _catalogue, _show
     from daemon.config import ConfigError, load
     from daemon.registry import Registry
 
     registry = Registry.installed()
+    if listed:
+        _catalogue.show(registry, as_json=as_json)
+        return OK
     try:
         config = load(config_path, sets=sets, registry=registry)
     except ConfigError as error:

@@ -118,3 +118,22 @@ def test_a_short_spec_fills_the_first_option() -> None:
     assert registry.spec("source", "weather") == ("weather", {})
     with pytest.raises(RegistryError, match="takes no option"):
         registry.spec("source", "plain:x")
+
+
+def test_the_catalogue_shows_help_and_options_and_survives_one_that_cannot_be_opened(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    import json
+
+    from daemon.cli import _catalogue
+
+    registry = Registry([COMPONENT, Component("sink", "lost", "no_such_package.at_all:Thing")])
+    _catalogue.show(registry, as_json=False)
+    text = capsys.readouterr().out
+    for part in ("source weather", "Reads a weather station.", "a whole number, required", "c or f, default c"):
+        assert part in text
+    assert "sink lost" in text and "pip install no_such_package" in text
+    _catalogue.show(registry, as_json=True)
+    weather, lost = json.loads(capsys.readouterr().out)["components"]
+    assert [option["name"] for option in weather["options"]] == ["port", "every", "unit", "name", "log"]
+    assert lost["problem"] and lost["options"] == []
