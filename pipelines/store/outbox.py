@@ -181,10 +181,12 @@ class _Lane:
             self.rejected += 1
             self.delivered += batch.index(refusal.record)
             self.last_error = f"rejected {refusal.record.ce_id}: {refusal.reason}"
+            self._failures = 0
         else:
             await self._move(batch[-1].sequence)
             self.delivered += len(batch)
             self.last_error = None
+            self._failures = 0
 
     async def _move(self, sequence: int) -> None:
         await asyncio.wrap_future(self._store.move_cursor(self.name, sequence))
@@ -201,7 +203,6 @@ class _Lane:
             self._failures += 1
             await self._sleep(nominal * (0.5 + self._jitter()))
             return None
-        self._failures = 0
         return result
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from pipelines.store.delivery import delivered_through, last_sequence
@@ -10,6 +11,7 @@ from pipelines.store.rows import delete_views
 from pipelines.store.values import MEBIBYTE, Retention
 
 STEP = 200
+FEW = 10
 DIGESTS_KEPT = 200_000
 
 
@@ -30,9 +32,9 @@ def used_bytes(connection: sqlite3.Connection) -> int:
     return int((pages - free) * size)
 
 
-def slack(rule: Retention) -> int:
-    """How much of the budget stays free, so that one group of writes cannot overrun it: 2 %, at most 4 MiB."""
-    return min(4 * MEBIBYTE, rule.max_bytes // 50)
+def over_budget(connection: sqlite3.Connection, rule: Retention) -> bool:
+    """Whether the budget is spent but for 2 % (at most 4 MiB), which one group of writes must not overrun."""
+    return used_bytes(connection) > rule.max_bytes - min(4 * MEBIBYTE, rule.max_bytes // 50)
 
 
 def step(
@@ -41,24 +43,28 @@ def step(
     """Apply the rules once, in the open transaction: a bounded number of rows. `pressed`: the disk itself is full."""
     media = _drop_media(connection, rule, now)
     through = delivered_through(connection, sinks)
-    over = pressed or used_bytes(connection) > rule.max_bytes - slack(rule)
+    press = rule.when_full == "drop" and (pressed or over_budget(connection, rule))
     rows: list[tuple[int]] = []
-    if over and rule.when_full == "drop":
-        rows = connection.execute("SELECT sequence FROM records ORDER BY sequence LIMIT ?", (STEP,)).fetchall()
-    elif rule.max_age is not None:
+    while press and len(rows) < STEP:
+        few = connection.execute("SELECT sequence FROM records ORDER BY sequence LIMIT ?", (FEW,)).fetchall()
+        if not few:
+            break
+        _drop_records(connection, few)
+        rows += few
+        press = over_budget(connection, rule)
+    if not rows and rule.max_age is not None:
         rows = connection.execute(
             "SELECT sequence FROM (SELECT sequence, written FROM records WHERE sequence <= ? ORDER BY sequence LIMIT ?)"
             " WHERE written < ?",
             (through, STEP, now - rule.max_age),
         ).fetchall()
-    if rows:
-        _drop_records(connection, rows[0][0], rows[-1][0])
-    if rows or (over and rule.when_full == "drop"):  # a clip goes at the latest with the moments of its time
+        _drop_records(connection, rows)
+    if rows or press:  # a clip goes at the latest with the moments of its time
         oldest = connection.execute("SELECT written FROM records ORDER BY sequence LIMIT 1").fetchone()
         media += connection.execute("DELETE FROM media WHERE touched < ?", (oldest[0] if oldest else now,)).rowcount
     delivered = sum(sequence <= through for (sequence,) in rows)
     _count(connection, delivered, len(rows) - delivered, media)
-    return Dropped(delivered, len(rows) - delivered, media, len(rows) == STEP or media >= STEP)
+    return Dropped(delivered, len(rows) - delivered, media, len(rows) >= STEP or media >= STEP)
 
 
 def shrink(connection: sqlite3.Connection) -> None:
@@ -68,8 +74,11 @@ def shrink(connection: sqlite3.Connection) -> None:
         connection.execute("PRAGMA incremental_vacuum(512)").fetchall()
 
 
-def _drop_records(connection: sqlite3.Connection, first: int, last: int) -> None:
-    """Take the records first..last away, and the moments whose highest revision is among them."""
+def _drop_records(connection: sqlite3.Connection, rows: Sequence[tuple[int]]) -> None:
+    """Take records away, given as a run of sequences, and the moments whose highest revision is among them."""
+    if not rows:
+        return
+    first, last = rows[0][0], rows[-1][0]
     keys = connection.execute("SELECT key FROM moments WHERE sequence BETWEEN ? AND ?", (first, last)).fetchall()
     for (key,) in keys:
         delete_views(connection, key)

@@ -100,7 +100,7 @@ class Writer:
             first = self._next(puts=puts)
             if first is not None:
                 self._commit([first])
-            elif self._queue.closed and (puts or self._giving_up.is_set()):
+            elif self._queue.closed:  # all is written, or the budget is spent and nobody is left to make room
                 break
             over = self._rule.when_full == "drop" and self._over_budget()
             if more or over or time.monotonic() >= upkeep:
@@ -108,7 +108,7 @@ class Writer:
                 upkeep = time.monotonic() + UPKEEP_SECONDS
             self._checkpoint(LOG_IDLE if first is None else LOG_BUSY)
             if first is None and not more:
-                wait = 0.05 if self._queue.closed else max(0.0, upkeep - time.monotonic())
+                wait = max(0.0, upkeep - time.monotonic())
                 self._queue.wait(wait if puts else min(wait, 1.0), puts=puts)
         self._stop_taking(StoreError("the store was closed before this was written"))
 
@@ -231,7 +231,7 @@ class Writer:
         return True
 
     def _over_budget(self) -> bool:
-        return retention.used_bytes(self._connection) > self._rule.max_bytes - retention.slack(self._rule)
+        return retention.over_budget(self._connection, self._rule)
 
     def _make_room(self, error: sqlite3.Error) -> None:
         if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL and self._rule.when_full == "drop":
