@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -47,16 +48,16 @@ def list_models(as_json: bool) -> None:
 
     table = _show.table("model", "reads", "what it is", "licence", "size", "state")
     for row in rows:
-        state = f"{_show.OK} ready" if row["ready"] else f"{_show.WARNING} not here"
+        absent = "of another version" if Path(row["folder"]).exists() else "not here"
+        state = f"{_show.OK} ready" if row["ready"] else f"{_show.WARNING} {absent}"
         table.add_row(
             row["name"], row["modality"], escape(row["title"]), row["licence"], format_size(row["download_bytes"]), state
         )
     out = _show.console()
     out.print(table)
     out.print(f"[dim]kept in {escape(str(root()))}[/]")
-    for row in rows:
-        if row["problem"]:
-            out.print(f"{_show.WARNING} {escape(row['problem'])}")
+    if not all(row["ready"] for row in rows):
+        out.print("[bold]sensorium models pull[/] fetches what is missing")
 
 
 @command.command(
