@@ -29,3 +29,17 @@ store_option = click.option(
     "--store", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="The store (default: as configured)."
 )
 """`--store DIR`, as parameter `store`."""
+
+
+def read_by(parse: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, str | None], Any]:
+    """A callback that gives an option's text to `parse`; its ValueError becomes a usage error."""
+
+    def callback(ctx: click.Context, param: click.Parameter, text: str | None) -> Any:
+        if text is None:
+            return None
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise click.BadParameter(str(error), ctx, param) from None
+
+    return callback
