@@ -23,12 +23,13 @@ Asked: TypeAlias = Literal["seen", "heard", "said", "any"]
 
 FORMS = "seen: heard: said: before: after: stream:"
 LONGEST = 1000
+LAST = 2**63 - 1  # the largest instant that has a place in a store: in the year 2262
 _ASKED: tuple[Asked, ...] = ("seen", "heard", "said")
 _NAMES = (*_ASKED, "before", "after", "stream")
 _PIECE = re.compile(r'(?P<name>[A-Za-z]{2,}):(?!//)|"(?P<quoted>[^"]*)"|(?P<word>[^\s"]+)|(?P<space>\s+)|(?P<open>")')
 _NO_TIME = "is no time; write 2026-05-01T10:00, 2026-05-01T10:00:00Z, -2h, or 2h ago"
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-_DURATION = re.compile(r"(?P<sign>-)?(?P<parts>(?:\d+(?:\.\d+)?[smhdw])+)")
+_DURATION = re.compile(r"(?P<sign>-)?(?P<parts>(?:\d{1,9}(?:\.\d{1,9})?[smhdw])+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,7 @@ def parse_time(text: str, now: int) -> int:
         whole = moment.replace(microsecond=0).timestamp()
     except (ValueError, OverflowError, OSError) as error:
         raise QuestionError(f"{text.strip()!r} {_NO_TIME}") from error
-    return int(whole) * 1_000_000_000 + moment.microsecond * 1000
+    return min(LAST, int(whole) * 1_000_000_000 + moment.microsecond * 1000)
 
 
 def _parts(text: str) -> Iterator[tuple[str | None, list[str]]]:

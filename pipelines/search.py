@@ -26,7 +26,7 @@ from pipelines.errors import QuestionError
 from pipelines.hits import Answer, Hit, Match, Reason, both, merged
 from pipelines.packet import Modality
 from pipelines.protocols import Calibration, Candidate, Encoded, Mind
-from pipelines.query import Asked, Query, Token, parse_query
+from pipelines.query import LAST, Asked, Query, Token, parse_query
 from pipelines.store.reader import Found, Reader, Space
 from pipelines.store.vectors import IndexFactory, VectorIndexes
 from pipelines.words import full_text
@@ -260,7 +260,7 @@ class _Scope:
     def __init__(self, query: Query, since: int | None, until: int | None, known: Mapping[str, Modality]) -> None:
         after = [time for time in (query.after, since) if time is not None]
         before = [time for time in (query.before, until) if time is not None]
-        self.between = (max(after, default=-(2**63)), min(before, default=2**63 - 1))
+        self.between = (max(after, default=-LAST), min(before, default=LAST))
         self.streams = query.streams or None
         unknown = [name for name in query.streams if name not in known]
         if unknown:
