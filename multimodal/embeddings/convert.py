@@ -14,6 +14,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import re
 import sys
 import zipfile
 from pathlib import Path
@@ -21,15 +22,18 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 - its usual name
 
-from multimodal.embeddings.conse import Vocabulary
+from multimodal.embeddings.conse import Term, Vocabulary
 from multimodal.embeddings.efficientnet import load_efficientnet
 from multimodal.embeddings.graphs import EXAMPLES, SHAPES, PictureGraph, load_graph
 from multimodal.embeddings.minilm import WIDTH, load_minilm
 from multimodal.embeddings.models import BY_NAME, FORMAT, Model
 from multimodal.embeddings.yamnet import extract_yamnet, load_yamnet
 
-IMAGE_PROMPT = "{}"
+KIND_WEIGHT = DEFINITION_WEIGHT = 0.4
+"""Of what a class of pictures is and how it is defined, beside its names (`benchmarks.retrieval` measures it)."""
+
 AUDIO_PROMPT = "the sound of {}"
 
 
@@ -66,11 +70,19 @@ def _text(source: Path, target: Path, root: Path) -> nn.Module:
 
 
 def _image(source: Path, target: Path, root: Path) -> nn.Module:
-    lines = (Path(__file__).parent / "data" / "imagenet_classes.txt").read_text(encoding="utf-8").splitlines()
-    lemmas = [line.split("\t")[1] for line in lines]
-    names = [lemma.split(", ")[0] for lemma in lemmas]
-    embeddings = _embed([IMAGE_PROMPT.format(lemma) for lemma in lemmas], root)
-    Vocabulary(names, embeddings.numpy()).save(target)
+    rows = [line.split("\t") for line in _data("imagenet_classes.txt")]
+    synonyms = [row[1].split(", ") for row in rows]
+    flat = [name for names in synonyms for name in names]
+    owner = torch.tensor([i for i, names in enumerate(synonyms) for _ in names])
+    names = F.normalize(torch.zeros(len(rows), WIDTH).index_add_(0, owner, _embed(flat, root)), dim=-1)
+    together, kinds, definitions = (_embed([row[column] for row in rows], root) for column in (1, 2, 3))
+    embeddings = F.normalize(together + names + KIND_WEIGHT * kinds + DEFINITION_WEIGHT * definitions, dim=-1)
+    terms = []
+    for line in _data("imagenet_terms.txt"):
+        name, classes = line.split("\t")
+        terms.append(Term(name, tuple(map(int, classes.split()))))
+    spoken = _embed([term.name for term in terms], root).numpy()
+    Vocabulary([own[0] for own in synonyms], embeddings.numpy(), terms, spoken).save(target)
     graph = PictureGraph()
     graph.net = load_efficientnet(source)
     with torch.no_grad():
@@ -81,8 +93,19 @@ def _image(source: Path, target: Path, root: Path) -> nn.Module:
 def _audio(source: Path, target: Path, root: Path) -> nn.Module:
     with (source / "assets" / "yamnet_class_map.csv").open(newline="", encoding="utf-8") as file:
         names = [row["display_name"] for row in csv.DictReader(file)]
-    Vocabulary(names, _embed([AUDIO_PROMPT.format(name.lower()) for name in names], root).numpy()).save(target)
+    classes: dict[str, list[int]] = {}
+    for number, name in enumerate(names):
+        for part in dict.fromkeys([name, *(part.strip() for part in re.split(r"[,()]", name))]):
+            if part:
+                classes.setdefault(part.lower(), []).append(number)
+    terms = [Term(name, tuple(numbers)) for name, numbers in sorted(classes.items())]
+    embeddings = _embed([AUDIO_PROMPT.format(name.lower()) for name in names], root).numpy()
+    Vocabulary(names, embeddings, terms, _embed([term.name for term in terms], root).numpy()).save(target)
     return load_yamnet(extract_yamnet(source))
+
+
+def _data(name: str) -> list[str]:
+    return (Path(__file__).parent / "data" / name).read_text(encoding="utf-8").splitlines()
 
 
 _BUILDERS = {"minilm": _text, "efficientnet-lite0": _image, "yamnet": _audio}

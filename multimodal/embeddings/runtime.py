@@ -6,8 +6,10 @@ promise that, neither on CUDA nor on the CPU, and the CUDA path has not been mea
 
 from __future__ import annotations
 
+import os
 import platform
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
@@ -21,9 +23,6 @@ from multimodal.errors import ConfigError
 Device = Literal["auto", "cpu", "cuda"]
 Arrays = tuple[NDArray[np.float32], ...]
 
-LARGEST_BATCH = 16
-"""Rows per call; more are split. Larger ones are not faster and hold more memory."""
-
 
 class Runtime(Protocol):
     """Runs one graph. Thread-safe."""
@@ -32,17 +31,17 @@ class Runtime(Protocol):
     """Model, weights, precision, runtime, version and instruction set: the identity of the numbers."""
 
     def __call__(self, rows: NDArray[Any]) -> Arrays:
-        """(N, ...) -> the graph's outputs, each (N, ...), float32, owned by the caller. N may be 0 < N, any size."""
+        """(N, ...) -> the graph's outputs, each (N, ...), float32, owned by the caller; any N > 0."""
         ...
 
 
-def open_runtime(name: str, device: Device = "auto", *, threads: int | None = None) -> Runtime:
+def open_runtime(name: str, device: Device = "auto", *, batch: int = 32) -> Runtime:
     """The runtime of a converted model: torch where CUDA is there and wanted, else OpenVINO on the CPU.
 
     Args:
         name: in the table of models.
         device: "auto" takes CUDA where torch sees it.
-        threads: of the CPU runtime; None leaves it to OpenVINO.
+        batch: rows in one call at most; more are split. It changes the speed, not the numbers.
 
     Raises:
         ModelMissingError: the model is not on this disk.
@@ -52,10 +51,10 @@ def open_runtime(name: str, device: Device = "auto", *, threads: int | None = No
         raise ConfigError(f"device is {device!r}, expected one of {', '.join(get_args(Device))}")
     folder = models.folder_of(name)
     if device != "cpu" and torch.cuda.is_available():
-        return TorchRuntime(name, folder, "cuda")
+        return TorchRuntime(name, folder, "cuda", batch=batch)
     if device == "cuda":
         raise ConfigError("device is 'cuda', but torch sees no CUDA device here; use 'auto' or 'cpu'")
-    return OpenVinoRuntime(name, folder, threads=threads)
+    return OpenVinoRuntime(name, folder, batch=batch)
 
 
 class OpenVinoRuntime:
@@ -64,7 +63,7 @@ class OpenVinoRuntime:
     Compiled graphs are cached beside the models, so that only the first start compiles.
     """
 
-    def __init__(self, name: str, folder: Path, *, threads: int | None = None) -> None:
+    def __init__(self, name: str, folder: Path, *, batch: int = 32) -> None:
         import openvino as ov
 
         core = ov.Core()
@@ -73,11 +72,11 @@ class OpenVinoRuntime:
         options: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",  # one stream over all cores; measured faster than two streams of one core each
             "INFERENCE_PRECISION_HINT": precision,
-            "CACHE_DIR": str(folder / "compiled"),
         }
-        if threads is not None:
-            options["INFERENCE_NUM_THREADS"] = threads
+        if os.access(folder, os.W_OK):  # a service may read models that it cannot write beside
+            options["CACHE_DIR"] = str(folder / "compiled")
         self._compiled = core.compile_model(str(folder / "model.xml"), "CPU", options)
+        self._batch = batch
         self._idle: list[Any] = []  # infer requests that no thread is using
         self._lock = threading.Lock()
         self.fingerprint = "/".join(
@@ -85,7 +84,7 @@ class OpenVinoRuntime:
         )
 
     def __call__(self, rows: NDArray[Any]) -> Arrays:
-        return in_batches(self._run, rows)
+        return _in_batches(self._run, rows, self._batch)
 
     def _run(self, rows: NDArray[Any]) -> Arrays:
         with self._lock:
@@ -101,16 +100,17 @@ class OpenVinoRuntime:
 class TorchRuntime:
     """The same graph in torch, float32. Not measured on CUDA; on the CPU equal to the other within 1e-3 (tested)."""
 
-    def __init__(self, name: str, folder: Path, device: str) -> None:
+    def __init__(self, name: str, folder: Path, device: str, *, batch: int = 32) -> None:
         from multimodal.embeddings.graphs import load_graph
 
         self._graph = load_graph(name, folder).to(device)
         self._device = device
+        self._batch = batch
         where = torch.cuda.get_device_name() if device == "cuda" else instruction_set()
         self.fingerprint = "/".join([_identity(name, folder), "f32", f"torch-{torch.__version__}", where])
 
     def __call__(self, rows: NDArray[Any]) -> Arrays:
-        return in_batches(self._run, rows)
+        return _in_batches(self._run, rows, self._batch)
 
     def _run(self, rows: NDArray[Any]) -> Arrays:
         with torch.inference_mode():
@@ -118,10 +118,10 @@ class TorchRuntime:
         return tuple(output.cpu().numpy() for output in outputs)
 
 
-def in_batches(run: Any, rows: NDArray[Any], size: int = LARGEST_BATCH) -> Arrays:
+def _in_batches(run: Callable[[NDArray[Any]], Arrays], rows: NDArray[Any], size: int) -> Arrays:
     """`run` over slices of at most `size` rows, its outputs joined."""
     if len(rows) <= size:
-        return run(rows)  # type: ignore[no-any-return]
+        return run(rows)
     parts = [run(rows[i : i + size]) for i in range(0, len(rows), size)]
     return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
 

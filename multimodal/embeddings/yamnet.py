@@ -38,9 +38,7 @@ class YAMNet(nn.Module):
         layers = [SameConv2d(1, 32, kernel=3, stride=2, activation=F.relu)]
         channels = 32
         for channels_out, stride in _PAIRS:
-            layers.append(
-                SameConv2d(channels, channels, kernel=3, stride=stride, groups=channels, activation=F.relu)
-            )
+            layers.append(SameConv2d(channels, channels, kernel=3, stride=stride, groups=channels, activation=F.relu))
             layers.append(SameConv2d(channels, channels_out, activation=F.relu))
             channels = channels_out
         self.layers = nn.Sequential(*layers)
