@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from datetime import date
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ RESERVED = frozenset({"CONFIG", "DEBUG", "MODELS", "SOAK"})
 """Variables `SENSORIUM_<name>` that are no configuration keys."""
 
 _PREFIX = "SENSORIUM_"
+_TIMESTAMP = "tag:yaml.org,2002:timestamp"
+_INTEGER = "tag:yaml.org,2002:int"
 
 
 @dataclass(slots=True)
@@ -116,9 +119,11 @@ class _Reader:
             self._open.discard(id(node))
 
     def _scalar(self, node: yaml.Node) -> Any:
+        if node.tag == _TIMESTAMP or (node.tag == _INTEGER and ":" in node.value):
+            return node.value  # an instant and 12:30:45 stay as written, the source reads them
         try:
             return self._loader.construct_object(node)
-        except ValueError as error:  # 2024-13-45 is a date to YAML, but no day
+        except ValueError as error:
             self._mistakes.append(Mistake(f"{self._path}:{node.start_mark.line + 1}", f"{node.value!r}: {error}"))
             return None
 
@@ -178,11 +183,12 @@ def _put_set(tree: Located, text: str, mistakes: list[Mistake]) -> None:
 
 
 def _scalar(text: str) -> object:
-    """As YAML reads it; what is no YAML is text."""
+    """As YAML reads it; what is no YAML is text, and so is an instant."""
     try:
-        return yaml.safe_load(text)
+        value = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError):
         return text
+    return text if isinstance(value, date) or (isinstance(value, int) and ":" in text) else value
 
 
 def _child(at: Located, key: str, where: str) -> Located:

@@ -13,8 +13,9 @@ from typing import Any
 
 from daemon._layers import Located
 from daemon.config import Config, Mistake, Mode, Sink, Stream
-from daemon.registry import Component, Kind, Registry, RegistryError
+from daemon.registry import Component, Kind, Registry, RegistryError, is_live
 from daemon.units import Positive, parse_duration, parse_size
+from pipelines.errors import SensoriumError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -30,7 +31,7 @@ class _Builder:
     def __init__(self, registry: Registry, mistakes: list[Mistake]) -> None:
         self._registry = registry
         self._mistakes = mistakes
-        self._sources: dict[str, tuple[Component, str]] = {}  # key -> what it is, and where it stands
+        self._sources: dict[str, tuple[str, bool, str]] = {}  # key -> its type, whether it is live, where it stands
 
     def wrong(self, where: str, what: str) -> None:
         self._mistakes.append(Mistake(where, what))
@@ -74,8 +75,6 @@ class _Builder:
         component = self.find(kind, typed, key)
         if component is None:
             return {}
-        if kind == "source":
-            self._sources[key] = component, at.where
         good, problems = component.check({name: child.plain() for name, child in rest.items()})
         for name, sentence in problems:
             if name is None:
@@ -84,7 +83,20 @@ class _Builder:
             near = get_close_matches(name, own, n=1) if name not in component.options else []
             hint = f"; did you mean {_dotted(key, near[0])}?" if near and "did you mean" not in sentence else ""
             self.wrong(rest[name].where, f"{_dotted(key, name)}: {sentence}{hint}")
+        if kind == "source" and not problems:
+            self.try_source(component, key, good, at.where)
         return good
+
+    def try_source(self, component: Component, key: str, options: Mapping[str, object], where: str) -> None:
+        """Make one, which opens nothing: what its constructor refuses is a mistake, what it is decides the mode."""
+        from pipelines.clock import BootClock
+
+        try:
+            source = component.create(key.partition(".")[2], options=options, clock=BootClock())
+        except (SensoriumError, ValueError) as error:
+            self.wrong(where, f"{key}: {str(error).removeprefix(key.partition('.')[2] + ': ')}")
+            return
+        self._sources[key] = component.name, is_live(source), where
 
     def find(self, kind: Kind, typed: Located, key: str) -> Component | None:
         """The component, its class opened; None and a mistake where that fails."""
@@ -129,20 +141,20 @@ class _Builder:
 
     def mode(self, given: Mode | None) -> Mode | None:
         """The group's mode; devices and files in one group are a mistake, named for each source that does not fit."""
-        live = [key for key, (component, _) in self._sources.items() if component.live is True]
-        filed = [key for key, (component, _) in self._sources.items() if component.live is False]
+        live = [key for key, (_, alive, _) in self._sources.items() if alive]
+        filed = [key for key in self._sources if key not in live]
         if given is None and live and filed:
             for key in filed:
-                component, where = self._sources[key]
+                name, _, where = self._sources[key]
                 self.wrong(
                     where,
-                    f"{key}: goes by event time (a {component.name} waits for us), but {', '.join(live)} is live;"
+                    f"{key}: goes by event time (a {name} waits for us), but {', '.join(live)} is live;"
                     " a group is one or the other, run two",
                 )
         elif given is not None:
             kind = "goes by event time" if given == "live" else "is live"
             for key in filed if given == "live" else live:
-                self.wrong(self._sources[key][1], f"{key}: {kind}, but the group's mode is {given}")
+                self.wrong(self._sources[key][2], f"{key}: {kind}, but the group's mode is {given}")
         return given or ("event_time" if filed else "live" if live else None)
 
 

@@ -5,14 +5,16 @@ A package adds one with a line in its pyproject.toml, and nothing here changes:
     [project.entry-points."sensorium.sources"]
     weather = "my_package.weather:Weather"
 
-The class is built as ``Weather(stream, *, ...)`` (a source) or ``Weather(*, ...)`` (a sink). Its constructor's keywords
-are the options in config.yaml, their type hints the validation, its docstring the help. `clock` is given by the program
-and is no option. A keyword hinted `int` also takes a duration ("500ms", as ns) or a size ("64MB", as bytes).
+The class is built as ``Weather(stream, *, ...)`` (a source) or ``Weather(...)`` (a sink). Its constructor's keywords are
+the options in config.yaml, their type hints the validation, its docstring the help. `clock` is given by the program and
+is no option. A keyword hinted `int` also takes a duration ("500ms", as ns) or a size ("64MB", as bytes). A constructor
+only checks and keeps what it is given - a source is made to check a configuration - and opens nothing before `events`.
 """
 
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 import types
 import typing
@@ -27,12 +29,15 @@ from typing import Any, Literal
 
 from daemon.units import parse_duration, parse_size
 from pipelines.errors import SensoriumError
+from pipelines.protocols import Source
 
 Kind = Literal["source", "sink"]
 
 GROUPS: Mapping[Kind, str] = {"source": "sensorium.sources", "sink": "sensorium.sinks"}
 GIVEN = frozenset({"stream", "clock"})
 """Keywords that the program fills in itself."""
+
+_OURS = frozenset({"pipelines", "connectors", "multimodal", "daemon"})
 
 EXTRAS: Mapping[str, str] = {"av": "media"}
 """Top-level module -> the extra of this package that brings it."""
@@ -52,6 +57,7 @@ class Option:
     hint: Any
     required: bool
     default: object
+    help: str = ""
 
     @property
     def expected(self) -> str:
@@ -73,9 +79,9 @@ class Component:
         module, _, attribute = self.target.partition(":")
         try:
             return getattr(import_module(module), attribute)
-        except ModuleNotFoundError as error:
-            raise RegistryError(f"{self.kind} {self.name!r} {needs(error.name or module)}") from error
         except (ImportError, AttributeError) as error:
+            if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] not in _OURS:
+                raise RegistryError(f"{self.kind} {self.name!r} {needs(error.name or module)}") from error
             raise RegistryError(f"{self.kind} {self.name!r} cannot be opened ({self.target}): {error}") from error
 
     @property
@@ -86,17 +92,12 @@ class Component:
     @cached_property
     def options(self) -> Mapping[str, Option]:
         """Keywords that config.yaml may give, in the constructor's order."""
+        helps = _option_helps(self.help)
         return {
-            p.name: Option(p.name, _hint(self.cls, p), p.default is p.empty, p.default)
+            p.name: Option(p.name, _hint(self.cls, p), p.default is p.empty, p.default, helps.get(p.name, ""))
             for p in inspect.signature(self.cls).parameters.values()
             if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD) and p.name not in GIVEN
         }
-
-    @property
-    def live(self) -> bool | None:
-        """Whether its channel may drop (a device); None where only an instance knows."""
-        overflow = getattr(self.cls, "overflow", None)
-        return overflow != "block" if isinstance(overflow, str) else None
 
     def check(self, values: Mapping[str, object]) -> tuple[dict[str, object], list[tuple[str | None, str]]]:
         """The values as the constructor wants them, and what is wrong: (option, None for one that is missing; sentence)."""
@@ -183,6 +184,11 @@ def _there(path: Path) -> bool:
     return path == Path("-") or path.exists()
 
 
+def is_live(source: Source) -> bool:
+    """Whether its channel may drop what is too much (a device), or everything waits for us (a file, a broker)."""
+    return source.overflow != "block"
+
+
 def nearest(name: str, there: Iterable[str]) -> str:
     """`; did you mean 'x'?` or nothing."""
     near = get_close_matches(name, list(there), n=1)
@@ -197,6 +203,13 @@ def needs(module: str) -> str:
 
 
 _BOUNDS = ("greater", "less", "multiple", "finite", "string_", "too_", "value_error")
+
+
+def _option_helps(doc: str) -> dict[str, str]:
+    """What the docstring's section `Options:` (or `Args:`) says of each name."""
+    section = re.search(r"^(?:Options|Args):\n((?:[ \t]+.*\n?|\n)+)", doc, re.MULTILINE)
+    found = re.findall(r"^ {4}(\w+(?:, \w+)*): (.+(?:\n {5,}.+)*)", section[1] if section else "", re.MULTILINE)
+    return {name: " ".join(text.split()) for names, text in found for name in names.split(", ")}
 
 
 def _hint(cls: type, parameter: inspect.Parameter) -> Any:

@@ -56,7 +56,8 @@ def _through_av(path: Path) -> tuple[NDArray[np.int16], int]:
             samples = 0
             for frame in container.decode(stream):
                 for part in to_int16.resample(frame):
-                    blocks.append(part.to_ndarray().reshape(-1, stream.channels))  # (1, samples * channels) packed
+                    packed = part.to_ndarray().astype(np.int16, copy=False)  # (1, samples * channels)
+                    blocks.append(packed.reshape(-1, stream.channels))
                     samples += len(blocks[-1])
                     _check_length(path, samples / rate)
     except av.error.FFmpegError as error:

@@ -117,17 +117,17 @@ def cli(debug: bool) -> None:
         os.environ["SENSORIUM_DEBUG"] = "1"
 
 
-def run(args: list[str] | None = None) -> int:
+def call(args: list[str] | None = None) -> int:
     """One call of the command; returns the exit code, lets a traceback out only under --debug."""
     was = os.environ.get("SENSORIUM_DEBUG")
     try:
-        return _run(args)
+        return _call(args)
     finally:
         if was is None:
             os.environ.pop("SENSORIUM_DEBUG", None)
 
 
-def _run(args: list[str] | None) -> int:
+def _call(args: list[str] | None) -> int:
     try:
         result: Any = cli.main(args, prog_name="sensorium", standalone_mode=False)
         sys.stdout.flush()
@@ -174,4 +174,4 @@ def _hush_stdout() -> None:
 
 def main() -> NoReturn:
     """Entry point of the console script."""
-    sys.exit(run())
+    sys.exit(call())

@@ -6,6 +6,7 @@ from typing import Any
 
 from daemon.cli import _show
 from daemon.registry import GROUPS, Component, Option, Registry, RegistryError
+from daemon.units import format_duration
 
 
 def show(registry: Registry, *, as_json: bool) -> None:
@@ -22,7 +23,9 @@ def show(registry: Registry, *, as_json: bool) -> None:
         out.print(f"[bold]{item['kind']} {escape(item['name'])}[/]  {escape(item['help'].partition(chr(10))[0])}")
         if item["problem"]:
             out.print(f"  {_show.WARNING} {escape(item['problem'])}")
-        rows = [(option["name"], f"{option['expected']}{_default(option)}") for option in item["options"]]
+        rows = [
+            (option["name"], f"{option['expected']}{_default(option)}", option["help"]) for option in item["options"]
+        ]
         out.print(Padding(_show.fields(rows), (0, 0, 1, 4)))
 
 
@@ -44,10 +47,14 @@ def _option(option: Option) -> dict[str, Any]:
         "expected": option.expected,
         "required": option.required,
         "default": None if option.required else default,
+        "help": option.help,
     }
 
 
 def _default(option: dict[str, Any]) -> str:
     if option["required"]:
         return ", required"
-    return "" if option["default"] in (None, "") else f", default {option['default']}"
+    default = option["default"]
+    if isinstance(default, int) and default >= 1000 and "nanoseconds" in option["help"]:
+        default = format_duration(default)
+    return "" if default in (None, "") else f", default {default}"

@@ -43,14 +43,15 @@ def table(*columns: str, title: str | None = None) -> Table:
     return made
 
 
-def fields(rows: Iterable[tuple[str, str]]) -> Table:
-    """Names and values, without a head; square brackets in them are shown."""
+def fields(rows: Iterable[tuple[str, ...]]) -> Table:
+    """Names, values and what else there is of each, without a head; square brackets in them are shown."""
     from rich.markup import escape
     from rich.table import Table
 
     made = Table.grid(padding=(0, 2))
     made.add_column(style="dim", no_wrap=True)
     made.add_column(overflow="fold")
+    made.add_column(overflow="fold", style="dim")
     for row in rows:
         made.add_row(*map(escape, row))
     return made

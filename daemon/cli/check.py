@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from daemon.cli._exit import FAILURE, MISCONFIGURED, OK
 from daemon.cli._options import config_options, json_option
+
+if TYPE_CHECKING:
+    from daemon.config import Config
+    from daemon.registry import Registry
 
 
 @click.command(
@@ -51,16 +55,39 @@ def command(config_path: Path | None, sets: tuple[str, ...], listed: bool, as_js
     return FAILURE if missing else OK
 
 
-def _missing(config: Any, registry: Any) -> list[dict[str, str]]:
+def _missing(config: Config, registry: Registry) -> list[dict[str, str]]:
+    from importlib.util import find_spec
+
+    from daemon.registry import needs
+
     found = [
-        {"for": f"{section}.{name}", "what": what}
-        for section, kind, parts in (("streams", "source", config.streams), ("sinks", "sink", config.sinks))
-        for name, part in parts.items()
-        for what in registry.find(kind, part.type).missing(part.options)
+        {"for": f"streams.{name}", "what": what}
+        for name, stream in config.streams.items()
+        for what in registry.find("source", stream.type).missing(stream.options)
     ]
+    found += [
+        {"for": f"sinks.{name}", "what": what}
+        for name, sink in config.sinks.items()
+        for what in registry.find("sink", sink.type).missing(sink.options)
+    ]
+    for name, stream in config.streams.items():
+        what = None
+        if stream.type == "camera" and (device := _device(stream.options.get("device", 0))) and not device.exists():
+            what = f"{device} is not there; `sensorium doctor` lists the cameras"
+        elif stream.type == "media" and stream.options.get("track") == "audio" and find_spec("av") is None:
+            what = f"its sound {needs('av')}"
+        if what is not None:
+            found.append({"for": f"streams.{name}", "what": what})
     if not config.streams:
         found.append({"for": "streams", "what": "no stream is configured; `sensorium run` has nothing to watch"})
     return found
+
+
+def _device(name: Any) -> Path | None:
+    """The device file of a camera; an address of the network has none."""
+    if isinstance(name, int) and Path("/dev").exists():
+        return Path(f"/dev/video{name}")
+    return Path(name) if str(name).startswith("/dev/") else None
 
 
 def _plain(value: Any) -> Any:
@@ -77,7 +104,7 @@ def _plain(value: Any) -> Any:
     return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
 
 
-def _print(config: Any, missing: list[dict[str, str]]) -> None:
+def _print(config: Config, missing: list[dict[str, str]]) -> None:
     from rich.markup import escape
 
     from daemon.cli import _show

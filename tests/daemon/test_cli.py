@@ -49,8 +49,8 @@ def command(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[BaseException]]:
 @pytest.mark.parametrize("name", [None, *HERE])
 def test_help_shows_an_example_and_imports_nothing_heavy(name: str | None) -> None:
     program = (
-        "import sys\nfrom daemon.cli import run\n"
-        f"code = run({[name, '--help'] if name else ['--help']!r})\n"
+        "import sys\nfrom daemon.cli import call\n"
+        f"code = call({[name, '--help'] if name else ['--help']!r})\n"
         "print('LOADED', *sys.modules)\nsys.exit(code)\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True)
@@ -77,7 +77,7 @@ def test_every_parameter_of_every_command_says_what_it_is() -> None:
 
 
 def test_a_command_that_is_not_there_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.run(["serach"]) == 2
+    assert cli.call(["serach"]) == 2
     assert "did you mean 'search'?" in capsys.readouterr().err
 
 
@@ -93,7 +93,7 @@ def test_what_went_wrong_is_a_line_and_a_code_and_no_traceback(
     command: list[BaseException], capsys: pytest.CaptureFixture[str], error: BaseException, code: int, lines: list[str]
 ) -> None:
     command.append(error)
-    assert cli.run(["run"]) == code
+    assert cli.call(["run"]) == code
     shown = capsys.readouterr()
     assert [line for line in shown.err.splitlines() if line] == lines
     assert shown.out == ""
@@ -105,22 +105,22 @@ def test_the_errors_of_the_mind_are_lines_too(
     from multimodal.errors import ModelMissingError
 
     command.append(ModelMissingError("the model x is not here: run `sensorium models pull`"))
-    assert cli.run(["run"]) == 1
+    assert cli.call(["run"]) == 1
     assert capsys.readouterr().err == "sensorium: the model x is not here: run `sensorium models pull`\n"
 
 
 def test_debug_lets_the_traceback_out_and_leaves_no_trace_behind(command: list[BaseException]) -> None:
     command.append(StoreError("x"))
     with pytest.raises(StoreError):
-        cli.run(["--debug", "run"])
+        cli.call(["--debug", "run"])
     assert "SENSORIUM_DEBUG" not in os.environ
-    assert cli.run(["run"]) == 1
+    assert cli.call(["run"]) == 1
 
 
 def test_a_bug_is_never_hidden_behind_a_line(command: list[BaseException]) -> None:
     command.append(TypeError("a bug"))
     with pytest.raises(TypeError):
-        cli.run(["run"])
+        cli.call(["run"])
 
 
 def test_a_reader_that_goes_away_ends_it_quietly() -> None:
@@ -135,7 +135,7 @@ def test_a_reader_that_goes_away_ends_it_quietly() -> None:
 
 
 def test_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.run(["--version"]) == 0
+    assert cli.call(["--version"]) == 0
     assert capsys.readouterr().out.startswith("sensorium ")
 
 
@@ -153,13 +153,13 @@ def test_check_of_a_right_file_shows_the_whole_and_names_what_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert cli.run(["check", "--json", "--set", "align.length=4s", "--set", "store.path=[odd]"]) == 78
+    assert cli.call(["check", "--json", "--set", "align.length=4s", "--set", "store.path=[odd]"]) == 78
     capsys.readouterr()
-    assert cli.run(["check", "--json", "--set", "align.length=4s", "--set", "store.path='[odd]'"]) == 1
+    assert cli.call(["check", "--json", "--set", "align.length=4s", "--set", "store.path='[odd]'"]) == 1
     found = json.loads(capsys.readouterr().out)
     assert found["config"]["align"]["length"] == 4_000_000_000
     assert [item["for"] for item in found["missing"]] == ["streams"]
-    assert cli.run(["check", "--set", "store.path='[odd]'"]) == 1
+    assert cli.call(["check", "--set", "store.path='[odd]'"]) == 1
     shown = capsys.readouterr().out
     assert "[odd]" in shown, "a path is shown as it is, not read as a colour"
     assert "nothing to watch" in shown
@@ -171,12 +171,12 @@ def test_doctor_in_json_says_what_to_do_about_each_missing_thing(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SENSORIUM_MODELS", str(tmp_path / "models"))
     monkeypatch.setenv("SENSORIUM_STORE__PATH", str(tmp_path / "store"))
-    code = cli.run(["doctor", "--json"])
+    code = cli.call(["doctor", "--json"])
     found = json.loads(capsys.readouterr().out)
     assert found["ok"] is (code == 0)
     assert all(item["todo"] for item in found["findings"] if item["state"] != "ok")
     assert {"program", "model", "camera", "sound card", "disk", "store"} <= {item["area"] for item in found["findings"]}
-    assert cli.run(["doctor"]) == code
+    assert cli.call(["doctor"]) == code
     assert "sensorium models pull" in capsys.readouterr().out
 
 
@@ -184,16 +184,16 @@ def test_models_lists_licence_and_size_and_refuses_a_model_that_is_not_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("SENSORIUM_MODELS", str(tmp_path))
-    assert cli.run(["models", "list", "--json"]) == 0
+    assert cli.call(["models", "list", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)["models"]
     assert {row["name"]: row["ready"] for row in rows} == {"minilm": False, "efficientnet-lite0": False, "yamnet": False}
     assert all(row["licence"] and row["download_bytes"] > 0 for row in rows)
-    assert cli.run(["models"]) == 0
+    assert cli.call(["models"]) == 0
     assert "Apache-2.0" in capsys.readouterr().out
-    assert cli.run(["models", "pull", "yamnett"]) == 2
+    assert cli.call(["models", "pull", "yamnett"]) == 2
     assert "no such model" in capsys.readouterr().err
 
 
 def test_bench_refuses_a_measurement_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.run(["bench", "sped"]) == 2
+    assert cli.call(["bench", "sped"]) == 2
     assert "speed" in capsys.readouterr().err

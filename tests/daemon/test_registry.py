@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 
 
 class Weather:
-    """Reads a weather station."""
+    """Reads a weather station.
+
+    Options:
+        port: of the station,
+            as printed on its back.
+        unit: of the temperature.
+    """
 
     overflow = "keep_latest"
     requires = ("json", "no_such_library")
@@ -45,8 +51,8 @@ def test_the_constructor_is_the_option_list_and_the_docstring_the_help() -> None
     assert {name: option.required for name, option in COMPONENT.options.items()} == {
         "port": True, "every": False, "unit": False, "name": False, "log": False,
     }  # fmt: skip
-    assert COMPONENT.help == "Reads a weather station."
-    assert COMPONENT.live is True
+    assert COMPONENT.help.startswith("Reads a weather station.")
+    assert COMPONENT.options["port"].help == "of the station, as printed on its back."
     assert COMPONENT.options["unit"].expected == "c or f"
 
 
