@@ -103,6 +103,11 @@ class SampleClock:
         self._rate = rate
         self._half_life = half_life
         self._skipped = 0
+        self._origin: int | None = None  # arrival of the first sample; the line is told as the deviation from it
+        self._first = self._index = 0  # sample numbers of the origin, of the line's reference
+        self._last = 0
+        self._offset = self._slope = 0.0  # of arrival from nominal time at the reference: ns, ns per second
+        self._offset_variance = self._both = self._slope_variance = 0.0  # their covariance
         self.reset()
 
     def update(self, sample_index: int, arrival: int) -> int:
@@ -117,7 +122,7 @@ class SampleClock:
         self._index = index
         nominal = self._origin + (index - self._first) * SECOND // self._rate
         # Move the line's reference to this sample: (offset, slope) and their covariance, older arrivals fading.
-        keep = 2.0 ** (-elapsed / self._half_life)
+        keep = max(2.0 ** (-elapsed / self._half_life), 1e-9)
         both = self._both + elapsed * self._slope_variance
         offset_variance = (self._offset_variance + elapsed * (self._both + both)) / keep
         both /= keep
@@ -141,11 +146,7 @@ class SampleClock:
 
     def reset(self) -> None:
         """Forget everything, after a reconnect or a step of the clock: the next arrival is taken as it is."""
-        self._origin: int | None = None
-        self._first = self._index = self._last = 0
+        self._origin = None
         self._skipped = 0
-        self._offset = 0.0  # arrival - nominal at the latest sample, ns
-        self._slope = 0.0  # of the same, ns per second
-        self._offset_variance = 1.0  # after one arrival
-        self._both = 0.0
-        self._slope_variance = self._SLOPE_PRIOR
+        self._offset = self._slope = 0.0
+        self._offset_variance, self._both, self._slope_variance = 1.0, 0.0, self._SLOPE_PRIOR

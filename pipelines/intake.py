@@ -133,8 +133,7 @@ class Intake:
         else:
             insort(entries, entry)
         length = entry[3] - entry[0]
-        if length > self._longest:
-            self._longest = length
+        self._longest = max(self._longest, length)
 
     def earliest(self, start: int) -> int | None:
         """The first time from `start` on at which something is kept."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 
 from pipelines.cut import Cut, Reason, Script
 from pipelines.intake import FAR, Entry, Intake
@@ -17,10 +17,11 @@ class Scripted:
     end; nothing that it may contain can come after that, so both give the same.
     """
 
-    def __init__(self, shelf: Shelf, script: Script, *, on_cut: Callable[[Cut], None]) -> None:
+    def __init__(self, shelf: Shelf, script: Script, declared: Set[str], *, on_cut: Callable[[Cut], None]) -> None:
         self._shelf = shelf
         self._length = shelf.grid.length
         self._script = script
+        self._declared = declared
         self._on_cut = on_cut
         self.decided = UNSEEN
         self._cut: dict[int, int] = {}  # size at revision 0 of windows that came before all streams had passed
@@ -128,4 +129,9 @@ class Scripted:
         return count
 
     def _missing(self, end: int) -> dict[str, Reason]:
-        return {name: "stopped" for name, intake in self._shelf.intakes.items() if intake.progress < end}
+        # A stream that only the script knows, and that has brought nothing, is none of this replay's.
+        return {
+            name: "stopped"
+            for name, intake in self._shelf.intakes.items()
+            if intake.progress < end and (intake.taken or name in self._declared)
+        }

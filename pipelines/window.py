@@ -86,8 +86,8 @@ class Windower:
         else:
             script = Script(cuts)
             joins = {name: [(n, start + length) for n, start in told] for name, told in script.joins.items()}
+            self._decisions = Scripted(self._shelf, script, frozenset(times), on_cut=on_cut)
             times |= {name: StreamTime() for name in sorted(script.streams - times.keys())}
-            self._decisions = Scripted(self._shelf, script, on_cut=on_cut)
         for name, time in times.items():
             self._shelf.intakes[name] = Intake(name, time, joins.get(name))
         self._shelf.measure()
