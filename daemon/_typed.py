@@ -148,7 +148,7 @@ class _Builder:
                 name, _, where = self._sources[key]
                 self.wrong(
                     where,
-                    f"{key}: goes by event time (a {name} waits for us), but {', '.join(live)} is live;"
+                    f"{key}: goes by event time ({name} waits for us), but {', '.join(live)} is live;"
                     " a group is one or the other, run two",
                 )
         elif given is not None:
