@@ -72,17 +72,17 @@ def _text(source: Path, target: Path, root: Path) -> nn.Module:
 def _image(source: Path, target: Path, root: Path) -> nn.Module:
     rows = [line.split("\t") for line in _data("imagenet_classes.txt")]
     synonyms = [row[1].split(", ") for row in rows]
-    flat = [name for names in synonyms for name in names]
-    owner = torch.tensor([i for i, names in enumerate(synonyms) for _ in names])
-    names = F.normalize(torch.zeros(len(rows), WIDTH).index_add_(0, owner, _embed(flat, root)), dim=-1)
-    together, kinds, definitions = (_embed([row[column] for row in rows], root) for column in (1, 2, 3))
-    embeddings = F.normalize(together + names + KIND_WEIGHT * kinds + DEFINITION_WEIGHT * definitions, dim=-1)
     terms = []
     for line in _data("imagenet_terms.txt"):
         name, classes = line.split("\t")
         terms.append(Term(name, tuple(map(int, classes.split()))))
-    spoken = _embed([term.name for term in terms], root).numpy()
-    Vocabulary([own[0] for own in synonyms], embeddings.numpy(), terms, spoken).save(target)
+    spoken = _embed([term.name for term in terms], root)
+    row_of = {term.name: i for i, term in enumerate(terms)}
+    names = torch.stack([F.normalize(spoken[[row_of[name] for name in own]].mean(0), dim=0) for own in synonyms])
+    kinds = spoken[[row_of[row[2]] for row in rows]]
+    together, definitions = (_embed([row[column] for row in rows], root) for column in (1, 3))
+    embeddings = F.normalize(together + names + KIND_WEIGHT * kinds + DEFINITION_WEIGHT * definitions, dim=-1)
+    Vocabulary([own[0] for own in synonyms], embeddings.numpy(), terms, spoken.numpy()).save(target)
     graph = PictureGraph()
     graph.net = load_efficientnet(source)
     with torch.no_grad():

@@ -18,20 +18,22 @@ import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
-VAGUE = frozenset(
-    "entity;physical entity;object;physical object;whole;unit;being;organism;living thing;animate thing;instrumentality;"
-    "instrumentation;artifact;artefact;device;container;covering;commodity;trade good;good;consumer goods;conveyance;"
-    "transport;structure;construction;matter;substance;solid;part;portion;component part;component;piece;article;system;"
-    "agent;cause;causal agent;causal agency;formation;protection;protective covering;protective cover;barrier;restraint;"
-    "constraint;mechanism;ware;relation;abstraction;abstract entity;group;source;shelter;gear;paraphernalia;"
-    "appurtenance;individual;soul;mortal;someone;somebody;fluid;liquid;nutriment;nutrient;nourishment;nutrition;"
-    "sustenance;aliment;alimentation;implement;equipment;furnishing;establishment;natural object;plant part;"
-    "plant structure;plant organ;reproductive structure;obstruction;impediment;impedimenta;durables;durable goods;"
-    "consumer durables;vertebrate;craniate;chordate;placental;placental mammal;eutherian;eutherian mammal;diapsid;"
-    "diapsid reptile;measure;attribute;psychological feature;way;surface;area;region;thing;home;domicile;abode;"
-    "habitation;top;cover;support;fixing;fastening;span;power;act;event;outlet;wear;issue;beast;brute;creature;"
-    "covering material;fixings;ingredient;set;collection".split(";")  # noqa: SIM905 - a list would be 60 lines
-)
+_VAGUE = """
+entity; physical entity; object; physical object; whole; unit; being; organism; living thing; animate thing;
+instrumentality; instrumentation; artifact; artefact; device; container; covering; commodity; trade good;
+good; consumer goods; conveyance; transport; structure; construction; matter; substance; solid; part; portion;
+component part; component; piece; article; system; agent; cause; causal agent; causal agency; formation;
+protection; protective covering; protective cover; barrier; restraint; constraint; mechanism; ware; relation;
+abstraction; abstract entity; group; source; shelter; gear; paraphernalia; appurtenance; individual; soul;
+mortal; someone; somebody; fluid; liquid; nutriment; nutrient; nourishment; nutrition; sustenance; aliment;
+alimentation; implement; equipment; furnishing; establishment; natural object; plant part; plant structure;
+plant organ; reproductive structure; obstruction; impediment; impedimenta; durables; durable goods;
+consumer durables; vertebrate; craniate; chordate; placental; placental mammal; eutherian; eutherian mammal;
+diapsid; diapsid reptile; measure; attribute; psychological feature; way; surface; area; region; thing; home;
+domicile; abode; habitation; top; cover; support; fixing; fastening; span; power; act; event; outlet; wear;
+issue; beast; brute; creature; covering material; fixings; ingredient; set; collection
+"""
+VAGUE = frozenset(word.strip() for word in _VAGUE.split(";"))
 """Words of WordNet's upper levels: they name so much that a question which holds one is about something else."""
 
 SENSES = 2
