@@ -89,7 +89,6 @@ class Mind:
     """The models' settings."""
 
     fusion_method: Literal["mean"] = "mean"
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
     batch_size: Annotated[int, Positive] = 32
     device: Literal["auto", "cpu", "cuda"] = "auto"
 

@@ -113,7 +113,7 @@ class Channel:
         held = _Held(event, nbytes, arrival, self._arrivals.count)
         if self.overflow != "block":
             self._expire(arrival)
-            if self._full(nbytes) and not self._make_room(nbytes):
+            if not self._make_room(nbytes):
                 self._lose(held, "full", at_head=False)
                 return
         self._held.append(held)
@@ -149,10 +149,11 @@ class Channel:
         return held > 0 and (held >= self.limits.items or self._nbytes + nbytes > self.limits.bytes)
 
     def _make_room(self, nbytes: int) -> bool:
+        """By dropping what is older; whether there is room now."""
         if self.overflow == "drop_newest":
-            return False
+            return not self._full(nbytes)
         while self._full(nbytes) or (self.overflow == "keep_latest" and self.in_flight):
-            self._drop_oldest("full")
+            self._drop_oldest("superseded" if self.overflow == "keep_latest" else "full")
         return True
 
     def _expire(self, now: int) -> None:

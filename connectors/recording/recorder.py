@@ -12,15 +12,17 @@ from collections.abc import AsyncGenerator, AsyncIterable, Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from connectors.recording.codec import Unreadable
 from connectors.recording.schema import Alignment
 from connectors.recording.writer import RecordingWriter
 from pipelines.clock import Clock
+from pipelines.cut import Cut
 from pipelines.errors import RecordingError
-from pipelines.packet import Event, Modality, Packet
-from pipelines.window import Cut
+from pipelines.packet import Bound, Event, Gap, Modality, Packet
+
+T = TypeVar("T")
 
 _SMALL = 256
 
@@ -102,11 +104,12 @@ class Recorder:
         with self._changed:
             return self._pending
 
-    async def tap(self, items: AsyncIterable[Event]) -> AsyncGenerator[Event, None]:
-        """Record every item and pass it on, unchanged and in order."""
+    async def tap(self, items: AsyncIterable[T]) -> AsyncGenerator[T, None]:
+        """Record every packet, bound and gap, and pass on every item, unchanged and in order."""
         async for item in items:
-            await self._room()
-            self.put(item)
+            if isinstance(item, Packet | Bound | Gap):
+                await self._room()
+                self.put(item)
             yield item
 
     def put(self, item: Event) -> None:

@@ -128,7 +128,7 @@ def _print(config: Config, missing: list[dict[str, str]]) -> None:
         _show.fields(
             [
                 ("windows", windows),
-                ("mind", f"{config.mind.fusion_method}, {config.mind.precision}, on {config.mind.device}"),
+                ("mind", f"{config.mind.fusion_method}, on {config.mind.device}"),
                 ("store", f"{store.path} (keeps {' or '.join(kept) or 'everything'})"),
                 *((f"sink {name}", f"{sink.type} {_options(sink.options)}") for name, sink in config.sinks.items()),
                 *([("recording", str(config.record.path))] if config.record.path else []),

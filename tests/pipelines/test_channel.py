@@ -97,7 +97,7 @@ async def test_keep_latest_holds_the_newest_frame_only():
         await channel.put(text(at))
     assert channel.take() == Gap("s", 0, 4, "dropped")
     assert channel.take() == text(4)
-    assert channel.counts.dropped == {"full": 4}
+    assert channel.counts.dropped == {"superseded": 4}
 
 
 async def test_drop_newest_puts_the_gap_behind_what_it_kept():

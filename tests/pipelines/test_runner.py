@@ -7,9 +7,10 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 import numpy as np
 import pytest
 
+from pipelines.group import Group
 from pipelines.moment import Moment
 from pipelines.packet import SECOND, Event, Packet
-from pipelines.runner import Flow, Runner
+from pipelines.runner import Runner
 from pipelines.stages.encode import EncodedWindow
 from pipelines.testing import ScriptedSource, SettableClock, SmallMind
 from pipelines.window import Windower
@@ -33,16 +34,17 @@ def scene(seconds: int = 10) -> dict[str, list[Event]]:
     }
 
 
-async def replay(script: dict[str, Sequence[object]], **changes: object) -> tuple[list[bytes], Runner]:
-    runner = Runner(
+async def replay(
+    script: dict[str, Sequence[object]], *, trouble=lambda stream, error: None, **changes: int
+) -> tuple[list[bytes], Runner]:
+    group = Group(
         sources={stream: ScriptedSource(events) for stream, events in script.items()},
         windower=Windower(length=LENGTH, hop=SECOND, streams=list(script)),
-        mind=SmallMind(),
-        keep=collect,
         clock=SettableClock(),
         live=False,
-        **changes,
+        trouble=trouble,
     )
+    runner = Runner(group=group, mind=SmallMind(), keep=collect, **changes)
     bodies: list[bytes] = []
     await runner.run(lambda moment: bodies.append(moment.body(0)))
     return bodies, runner
@@ -51,14 +53,14 @@ async def replay(script: dict[str, Sequence[object]], **changes: object) -> tupl
 async def test_every_window_of_a_recording_becomes_one_moment_in_order():
     bodies, runner = await replay(scene())
     assert len(bodies) == len(set(bodies)) == runner.moments == 11  # starts -1 s .. 9 s
-    for channel in runner.channels.values():
+    for channel in runner.group.channels.values():
         assert channel.counts.received == channel.counts.sent
         assert channel.in_flight == 0
 
 
 @pytest.mark.parametrize("max_batch", [1, 3, 32])
 async def test_bodies_do_not_depend_on_batches(max_batch):
-    bodies, _ = await replay(scene(), flow=Flow(max_batch=max_batch, max_in_flight=max_batch))
+    bodies, _ = await replay(scene(), max_batch=max_batch, max_in_flight=max_batch)
     assert bodies == (await replay(scene()))[0]
 
 
@@ -83,7 +85,7 @@ async def test_a_source_that_fails_ends_alone_and_is_named():
     plain = {**scene()}
     plain["notes"] = plain["notes"][:1]
     assert bodies == (await replay(plain))[0]
-    assert runner.failed == {"notes": "torn page"}
+    assert runner.group.failed == {"notes": "torn page"}
     assert told[0][0] == "notes"
     assert "torn page" in told[0][1]
 
@@ -93,10 +95,10 @@ async def test_a_failure_behind_the_merge_ends_the_run_and_closes_every_source()
         raise RuntimeError("out of memory")
 
     sources = {stream: ScriptedSource(events) for stream, events in scene().items()}
-    runner = Runner(
-        sources=sources, windower=Windower(length=LENGTH, streams=list(sources)), mind=SmallMind(before),
-        keep=collect, clock=SettableClock(), live=False,
-    )  # fmt: skip
+    group = Group(
+        sources=sources, windower=Windower(length=LENGTH, streams=list(sources)), clock=SettableClock(), live=False
+    )
+    runner = Runner(group=group, mind=SmallMind(before), keep=collect)
     with pytest.raises(ExceptionGroup) as raised:
         await runner.run()
     assert raised.group_contains(RuntimeError, match="out of memory")
@@ -106,11 +108,13 @@ async def test_a_failure_behind_the_merge_ends_the_run_and_closes_every_source()
 async def test_stopping_a_live_run_keeps_what_had_arrived():
     clock = SettableClock(10 * SECOND)
     camera = [Packet("camera", "image", 10 * SECOND + at, b"%d" % at) for at in range(3)]
-    runner = Runner(
+    group = Group(
         sources={"camera": ScriptedSource([*camera, lambda: stop()], overflow="drop_oldest")},  # noqa: PLW0108
         windower=Windower(length=LENGTH, streams=["camera"], idle_after=2 * SECOND, deadline=SECOND // 2),
-        mind=SmallMind(), keep=collect, clock=clock, live=True,
-    )  # fmt: skip
+        clock=clock,
+        live=True,
+    )
+    runner = Runner(group=group, mind=SmallMind(), keep=collect)
     stop = runner.stop
     moments: list[Moment] = []
     await runner.run(moments.append)
