@@ -1,27 +1,28 @@
-"""A search with everything it needs: the store, the mind for the question, the index, and what a cosine is worth."""
+"""A search with everything it needs: the store, a mind for the question, the index, and what a cosine is worth."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING
 
 from daemon.config import Config
+from pipelines.protocols import Mind
 from pipelines.search import Search
-
-if TYPE_CHECKING:
-    from pipelines.protocols import Mind
 
 
 @contextmanager
 def open_search(config: Config, *, threshold: float = 0.5, mind: Mind | None = None) -> Iterator[Search]:
-    """Over the store of `config`; `mind` None opens one. Raises StoreError, and ModelMissingError which says what to do."""
-    from daemon.mind import open_mind
+    """Over the store of `config`, which may be written meanwhile; a `mind` that is given stays open.
+
+    Raises StoreError where there is no store, and ModelMissingError, which says how to get the models.
+    """
     from multimodal.retrieval.calibration import EmbeddedCalibration
     from multimodal.retrieval.index import ExactIndex
 
     with ExitStack() as stack:
-        known = mind or stack.enter_context(open_mind(config))
-        yield stack.enter_context(
-            Search(config.store.path, known, ExactIndex, EmbeddedCalibration(), threshold=threshold)
-        )
+        if mind is None:
+            from daemon.mind import open_mind
+
+            mind = stack.enter_context(open_mind(config))
+        calibration = EmbeddedCalibration()
+        yield stack.enter_context(Search(config.store.path, mind, ExactIndex, calibration, threshold=threshold))
