@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 from connectors.recording.blocks import Message
 from connectors.recording.codec import Limits, Unreadable, decode
 from connectors.recording.index import Index
 from connectors.recording.schema import BOUND, MODALITY_OF
+from pipelines.cut import Cut, Reason
 from pipelines.packet import Bound, Event, Gap, Packet
-from pipelines.window import Cut
 
 _CONTROL_LIMIT = 2**20
 ENCODINGS = ("protobuf", "json")
@@ -157,9 +157,11 @@ def cut_from(fields: Mapping[str, Any]) -> Cut:
     through, missing = fields.get("through"), fields.get("missing")
     if not isinstance(through, dict) or not isinstance(missing, dict):
         raise ValueError("`through` and `missing` must be objects")
+    if unknown := [reason for reason in missing.values() if reason not in get_args(Reason)]:
+        raise ValueError(f"`missing` gives {unknown[0]!r:.40}, which is none of {', '.join(get_args(Reason))}")
     return Cut(
         start=integer(fields, "start"),
         revision=integer(fields, "revision"),
         through={stream: integer(through, stream) for stream in through},
-        missing={stream: str(reason) for stream, reason in missing.items()},
+        missing=missing,
     )

@@ -28,7 +28,7 @@ from typing import Any, get_args
 
 from connectors.recording.messages import PICTURE, SOUND, WORDS
 from pipelines.packet import Modality
-from pipelines.window import StreamTime
+from pipelines.watermark import StreamTime
 
 BOUND = "/sensorium/bound"
 GAP = "/sensorium/gap"

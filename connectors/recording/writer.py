@@ -21,8 +21,8 @@ from connectors.recording.schema import (
     Alignment,
     control_schema,
 )
+from pipelines.cut import Cut
 from pipelines.packet import Bound, Event, Gap, Modality, Packet
-from pipelines.window import Cut
 
 _UINT64 = 2**64 - 1
 
@@ -93,11 +93,11 @@ class RecordingWriter:
 
     def flush(self) -> None:
         """Close the chunk in hand and hand everything to the operating system."""
-        self._mcap.flush()
+        self._mcap.flush()  # type: ignore[no-untyped-call]
 
     def close(self) -> None:
         """Write the summary. The file stays open."""
-        self._mcap.finish()
+        self._mcap.finish()  # type: ignore[no-untyped-call]
         self._file.flush()
 
     def _append(self, channel: int, now: int, event_time: int, data: bytes, sequence: int = 0) -> None:
