@@ -68,13 +68,13 @@ class Windower:
     ) -> None:
         given = {"lateness": lateness, "idle_after": idle_after, "deadline": deadline, "max_ahead": max_ahead,
                  "budget_bytes": budget_bytes}  # fmt: skip
-        negative = {name: value for name, value in given.items() if value is not None and value < 0}
+        negative = [f"{name}={value}" for name, value in given.items() if value is not None and value < 0]
         if negative:
-            raise ValueError(f"durations and sizes are not negative: {negative}")
+            raise ValueError(f"{', '.join(negative)}: must not be negative")
         times = dict(streams) if isinstance(streams, Mapping) else dict.fromkeys(streams, StreamTime())
         self._late = late or _ignore
         self._max_ahead = max_ahead if cuts is None else None
-        self._shelf = Shelf(group, Grid(length, hop or length), weigh=budget_bytes is not None and cuts is None)
+        self._shelf = Shelf(group, Grid(length, length if hop is None else hop), weigh=budget_bytes is not None and cuts is None)
         on_cut = on_cut or _ignore
         joins: Mapping[str, list[tuple[int, int]]] = {}
         self._decisions: Live | Scripted
