@@ -19,7 +19,8 @@ def image_quality(pixels: NDArray[np.uint8]) -> Scores:
 
     - exposure: mean luma Y (0..255) rises from 0 at 4 to 1 at 40 and falls from 1 at 215 to 0 at 251.
     - sharpness: variance of the Laplacian (Pech-Pacheco et al. 2000), log scale: 0.1 at 1 or less, 1 at 100 and more.
-    - content: standard deviation of the luma over 8, at most 1. A dead sensor, a lens cap, a blue screen have none.
+    - content: standard deviation of the luma, 0 at 1 and below, 1 at 8 and above. A dead sensor, a covered lens, a blue
+      screen have none, their noise included.
     """
     import cv2
 
@@ -29,7 +30,7 @@ def image_quality(pixels: NDArray[np.uint8]) -> Scores:
     variance = float(edge[0, 0]) ** 2
     exposure = min((mean - 4) / 36, (251 - mean) / 36)
     sharpness = 0.1 + 0.45 * np.log10(max(variance, 1.0))
-    return _with_lowest({"exposure": exposure, "sharpness": sharpness, "content": deviation / 8})
+    return _with_lowest({"exposure": exposure, "sharpness": sharpness, "content": (deviation - 1) / 7})
 
 
 def audio_quality(samples: NDArray[np.float32], rate: int) -> Scores:

