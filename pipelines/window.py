@@ -74,7 +74,8 @@ class Windower:
         times = dict(streams) if isinstance(streams, Mapping) else dict.fromkeys(streams, StreamTime())
         self._late = late or _ignore
         self._max_ahead = max_ahead if cuts is None else None
-        self._shelf = Shelf(group, Grid(length, length if hop is None else hop), weigh=budget_bytes is not None and cuts is None)
+        grid = Grid(length, length if hop is None else hop)
+        self._shelf = Shelf(group, grid, weigh=budget_bytes is not None and cuts is None)
         on_cut = on_cut or _ignore
         joins: Mapping[str, list[tuple[int, int]]] = {}
         self._decisions: Live | Scripted
