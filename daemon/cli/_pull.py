@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from daemon.cli import _show
 from daemon.units import format_size
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from multimodal.embeddings.models import Progress
+
+Fetch: TypeAlias = "Callable[[Callable[[Progress], None], Sequence[str] | None], object]"
 
 WORDS = {"download": "fetching", "convert": "converting", "ready": "ready"}
 
@@ -34,10 +36,11 @@ def ensure_models(names: Sequence[str] | None = None) -> None:
     pull(out, [row.model.name for row in missing])
 
 
-def pull(out: Console, names: Sequence[str] | None = None) -> None:
-    """Fetch and convert: a bar a model in a terminal, a line a step elsewhere."""
-    from multimodal.embeddings.models import pull as fetch
+def pull(out: Console, names: Sequence[str] | None = None, fetch: Fetch | None = None) -> None:
+    """Fetch and convert: a bar a model in a terminal, a line a step elsewhere. `fetch` is `models.pull` unless given."""
+    from multimodal.embeddings import models
 
+    fetch = models.pull if fetch is None else fetch
     if not out.is_terminal:
         fetch(_lines(out), names)
         return
