@@ -167,8 +167,8 @@ class _Walk:
                     self._chunk(Block(position, self._size - position, True, torn=True))
                 position = self._next_chunk(position + 1)
         self._close_run()
-        if not ended and not self._index.damage:
-            self._note(self._size, "ends here without a footer: the recorder was stopped hard, or the file was cut")
+        if not ended and position is not None:
+            self._note(position, "ends here without a footer: the recorder was stopped hard, or the file was cut")
         return self._index
 
     def _record(self, opcode: int, position: int, end: int) -> bool:

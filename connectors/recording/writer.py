@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import BinaryIO
 
+from mcap.data_stream import RecordBuilder
+from mcap.records import Channel, Schema
 from mcap.writer import CompressionType, Writer
 
 from connectors.recording.codec import encode
@@ -109,16 +111,31 @@ class RecordingWriter:
         channel = self._channels.get((topic, ""))
         if channel is None:
             name, schema = control_schema(topic)
-            channel = self._mcap.register_channel(topic, "json", self._mcap.register_schema(name, "jsonschema", schema))
-            self._channels[topic, ""] = channel
+            channel = self._channels[topic, ""] = self._channel(topic, "json", self._schema(name, "jsonschema", schema))
         self._append(channel, now, event_time, json.dumps(fields, sort_keys=True).encode("utf-8", "replace"))
 
     def _stream_channel(self, stream: str, modality: Modality) -> int:
         channel = self._channels.get((stream, modality))
         if channel is None:
             name = SCHEMA_OF[modality]
-            if name not in self._schemas:
-                self._schemas[name] = self._mcap.register_schema(name, "protobuf", descriptor_set(name))
-            channel = self._mcap.register_channel(stream, "protobuf", self._schemas[name])
-            self._channels[stream, modality] = channel
+            schema = self._schema(name, "protobuf", descriptor_set(name))
+            channel = self._channels[stream, modality] = self._channel(stream, "protobuf", schema)
         return channel
+
+    def _schema(self, name: str, encoding: str, data: bytes) -> int:
+        schema = self._schemas.get(name)
+        if schema is None:
+            schema = self._schemas[name] = self._mcap.register_schema(name, encoding, data)
+            self._describe(Schema(id=schema, name=name, encoding=encoding, data=data))
+        return schema
+
+    def _channel(self, topic: str, encoding: str, schema: int) -> int:
+        channel = self._mcap.register_channel(topic, encoding, schema)
+        self._describe(Channel(id=channel, topic=topic, message_encoding=encoding, metadata={}, schema_id=schema))
+        return channel
+
+    def _describe(self, record: Schema | Channel) -> None:
+        """A second copy outside of all chunks: the library's own one is lost with the chunk of the first message."""
+        builder = RecordBuilder()
+        record.write(builder)
+        self._file.write(builder.end())

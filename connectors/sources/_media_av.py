@@ -137,7 +137,7 @@ class _Track:
 
     def frames(self) -> Iterator[tuple[Any, int]]:
         """Frames with their time since the beginning of the file, ns; pieces that cannot be decoded are passed over."""
-        begin = max(0, self._container.start_time or 0) * 1_000
+        begin = self._begin()
         packets = self._container.demux(self.stream)
         while (packet := self._demuxed(packets)) is not None:
             try:
@@ -152,6 +152,10 @@ class _Track:
                 base = frame.time_base
                 self._last = frame.pts * SECOND * base.numerator // base.denominator - begin
                 yield frame, self._last
+
+    def _begin(self) -> int:
+        """When the container's time begins, ns; never below 0, where padding lies that no decoder gives out."""
+        return max(0, self._container.start_time or 0) * 1_000
 
     def _demuxed(self, packets: Iterator[Any]) -> Any:
         try:
@@ -175,7 +179,10 @@ class _Track:
         if self._container.duration and _TELL_DURATION & set(self._container.format.name.split(",")):
             length = self.stream.duration * self.stream.time_base if self.stream.duration else None
             expected = float(length) if length else self._container.duration / 1e6
-            if self._last / SECOND < expected - max(1.0, expected * 0.1):
+            reached = (
+                self._last + self._begin()
+            ) / SECOND  # some containers count their length from 0, some from there
+            if reached < expected - max(1.0, expected * 0.1):
                 raise SourceError(
-                    f"{self._name}: {self._path} is cut off: it ends at {self._last / SECOND:.2f} s of {expected:.2f} s"
+                    f"{self._name}: {self._path} is cut off: it ends at {reached:.2f} s of {expected:.2f} s"
                 )

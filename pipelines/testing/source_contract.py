@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from contextlib import aclosing
 from pathlib import Path
 from typing import get_args
 
@@ -20,8 +21,8 @@ from pipelines.errors import SensoriumError
 from pipelines.packet import Bound, Event, Gap, Packet
 from pipelines.protocols import Overflow, Source
 
-SECONDS = 10.0
-"""How long a single promise may take to keep; a source that needs longer hangs."""
+PATIENCE = 10.0
+"""How many seconds a single promise may take to keep; a source that needs longer hangs."""
 
 
 async def check_source(
@@ -30,6 +31,7 @@ async def check_source(
     faulty: Callable[[], Source] | None = None,
     ends: bool = True,
     repeats: bool = True,
+    patience: float = PATIENCE,
 ) -> list[Event]:
     """Run the whole suite; returns what the source gave (its first event where it does not end).
 
@@ -38,80 +40,79 @@ async def check_source(
         faulty: a source that fails: it must end in a SensoriumError, or in silence, after all that it could read.
         ends: whether it ends by itself (a device does not).
         repeats: whether a new source gives the same again.
+        patience: how many seconds a single promise may take to keep.
     """
-    events = await drains_at_the_end(make) if ends else []
-    first = await closes_when_asked(make)
-    await closes_on_cancel(make)
+    events = await drains_at_the_end(make, patience) if ends else []
+    first = await closes_when_asked(make, patience)
+    await closes_on_cancel(make, patience)
     if ends and repeats:
-        again = await drains_at_the_end(make)
+        again = await drains_at_the_end(make, patience)
         _must(len(again) == len(events), f"the second pass gave {len(again)} events, the first {len(events)}")
         _must(all(_same(*pair) for pair in zip(events, again, strict=True)), "the second pass gave other events")
     if faulty is not None:
-        await survives_a_fault(faulty)
+        await survives_a_fault(faulty, patience)
     return events or [first]
 
 
-async def drains_at_the_end(make: Callable[[], Source]) -> list[Event]:
+async def drains_at_the_end(make: Callable[[], Source], patience: float = PATIENCE) -> list[Event]:
     """All events in canonical form, then a clean end that leaves nothing running."""
     source = make()
     _must(source.overflow in get_args(Overflow), f"overflow is {source.overflow!r}, none of {get_args(Overflow)}")
     before = _held()
     stream = source.events()
-    async with asyncio.timeout(SECONDS):
+    async with asyncio.timeout(patience):
         events = [event async for event in stream]
         _must(await anext(stream, None) is None, "it gave an event after its end")
     _must(any(isinstance(event, Packet) for event in events), "it gave no packet")
     check_events(events)
-    await _released(before, "after its end")
+    await _released(before, "after its end", patience)
     return events
 
 
-async def closes_when_asked(make: Callable[[], Source]) -> Event:
+async def closes_when_asked(make: Callable[[], Source], patience: float = PATIENCE) -> Event:
     """`aclose` in the middle returns soon and leaves no thread and no file behind. Returns the first event."""
     source = make()
     before = _held()
     stream = source.events()
-    async with asyncio.timeout(SECONDS):
+    async with asyncio.timeout(patience):
         event = await anext(stream)
         await stream.aclose()
-    await _released(before, "after aclose")
+    await _released(before, "after aclose", patience)
     return event
 
 
-async def closes_on_cancel(make: Callable[[], Source]) -> None:
+async def closes_on_cancel(make: Callable[[], Source], patience: float = PATIENCE) -> None:
     """A task that reads it can be cancelled, at an event and while waiting for the first one."""
-    for stop_at_first in (True, False):
+    for at_event in (True, False):
         source = make()
         before = _held()
-        started = asyncio.Event()
+        reached = asyncio.Event()
 
-        async def read(source: Source = source, started: asyncio.Event = started) -> None:
-            stream = source.events()
-            try:
-                started.set()
+        async def read(source: Source = source, reached: asyncio.Event = reached, at_event: bool = at_event) -> None:
+            async with aclosing(source.events()) as stream:
+                if not at_event:
+                    reached.set()
                 async for _ in stream:
-                    await asyncio.sleep(SECONDS * 10)
-            finally:
-                await stream.aclose()
+                    reached.set()
+                    await asyncio.Event().wait()
 
         task = asyncio.create_task(read())
-        await started.wait()
-        if not stop_at_first:
-            await asyncio.sleep(0)
+        async with asyncio.timeout(patience):
+            await reached.wait()
         task.cancel()
-        done, _ = await asyncio.wait([task], timeout=SECONDS)
+        done, _ = await asyncio.wait([task], timeout=patience)
         _must(bool(done), "it was cancelled and went on")
         _must(task.cancelled(), "it swallowed its cancellation")
-        await _released(before, "after it was cancelled")
+        await _released(before, "after it was cancelled", patience)
 
 
-async def survives_a_fault(make: Callable[[], Source]) -> list[Event]:
+async def survives_a_fault(make: Callable[[], Source], patience: float = PATIENCE) -> list[Event]:
     """What can be read comes, in canonical form; then it ends, or raises a SensoriumError that says something."""
     source = make()
     before = _held()
     events: list[Event] = []
     stream = source.events()
-    async with asyncio.timeout(SECONDS):
+    async with asyncio.timeout(patience):
         try:
             async for event in stream:
                 events.append(event)  # noqa: PERF401 - kept where it raises
@@ -122,7 +123,7 @@ async def survives_a_fault(make: Callable[[], Source]) -> list[Event]:
         finally:
             await stream.aclose()
     check_events(events)
-    await _released(before, "after its fault")
+    await _released(before, "after its fault", patience)
     return events
 
 
@@ -175,9 +176,9 @@ def _held() -> tuple[set[threading.Thread], int]:
     return threads, len(list(open_files.iterdir())) if open_files.is_dir() else 0
 
 
-async def _released(before: tuple[set[threading.Thread], int], when: str) -> None:
+async def _released(before: tuple[set[threading.Thread], int], when: str, patience: float) -> None:
     threads, files = before
-    for _ in range(200):  # a worker that was told to end needs a moment to do so
+    for _ in range(int(patience * 100)):  # a worker that was told to end needs a moment to do so
         now, open_now = _held()
         if now <= threads and open_now <= files:
             return

@@ -441,6 +441,16 @@ def test_one_broken_chunk_costs_that_chunk_and_its_streams_say_so(tmp_path: Path
         assert len(packets_of(found)) > len(THREE) * 0.6
 
 
+def test_a_killed_recording_whose_first_chunk_is_lost_still_knows_its_streams(tmp_path: Path) -> None:
+    path = recorded(tmp_path, THREE, chunk=1_000, close=False)
+    content = bytearray(path.read_bytes())
+    content[chunk_starts(bytes(content))[0] + 60] ^= 0x10
+    found, damage = survey(path, bytes(content))
+    assert sorted(found) == ["camera", "mic", "notes"]
+    assert len(packets_of(found)) > len(THREE) - 30
+    assert len(damage) == 2
+
+
 def test_a_refused_packet_stays_refused_behind_a_lost_chunk(tmp_path: Path) -> None:
     path = tmp_path / "a.mcap"
     with path.open("wb") as file:

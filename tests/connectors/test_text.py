@@ -81,7 +81,16 @@ async def test_bad_lines_are_counted_and_cost_only_themselves(tmp_path: Path) ->
 
 
 async def test_a_line_without_end_is_told_and_never_held(tmp_path: Path) -> None:
-    content = b"1\tbefore\n2\t" + b"x" * 300_000 + b"\n" + b'{"time": 3, "text": "' + b"y" * 300_000 + b'"}\n4\t' + b"z" * 98 + b"\n"
+    content = (
+        b"1\tbefore\n2\t"
+        + b"x" * 300_000
+        + b"\n"
+        + b'{"time": 3, "text": "'
+        + b"y" * 300_000
+        + b'"}\n4\t'
+        + b"z" * 98
+        + b"\n"
+    )
     source = TextFile("notes", path=write(tmp_path, content), max_bytes=100)
     before, gap, after = await read(source)
     assert (before.payload, after.payload) == ("before", "z" * 98)  # type: ignore[union-attr]
@@ -101,15 +110,13 @@ async def test_a_file_that_is_not_there_or_holds_no_times_says_so(tmp_path: Path
 
 async def test_the_file_source_keeps_the_contract(tmp_path: Path) -> None:
     path = write(tmp_path, "".join(f"{n}\tline {n}\n" for n in range(2_000)))
-    events = await check_source(
-        lambda: TextFile("notes", path=path), faulty=lambda: TextFile("notes", path=tmp_path)
-    )
+    events = await check_source(lambda: TextFile("notes", path=path), faulty=lambda: TextFile("notes", path=tmp_path))
     assert len(events) == 2_000
 
 
 @pytest.mark.parametrize("text", ["", "noon", "2026-13-01", "9" * 19, "1" * 41, str(2**63)])
 def test_what_is_no_time_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="no time|too long"):
+    with pytest.raises(ValueError, match=r"no time|too long"):
         instant(text)
 
 
@@ -210,7 +217,9 @@ async def test_timed_lines_carry_their_own_time_and_make_the_input_wait() -> Non
 
 async def test_a_text_without_end_becomes_a_gap_and_the_next_line_is_there() -> None:
     with Pipe() as pipe:
-        source = StdinText("notes", clock=SettableClock(START), descriptor=pipe.reading, heartbeat=3_600 * SECOND, max_bytes=100)
+        source = StdinText(
+            "notes", clock=SettableClock(START), descriptor=pipe.reading, heartbeat=3_600 * SECOND, max_bytes=100
+        )
 
         def fill() -> None:
             for _ in range(40):
