@@ -4,25 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from pipelines.packet import Modality
 from pipelines.store.reader import Found
 
 Verdict: TypeAlias = Literal["match", "no confident match", "outside vocabulary"]
 
+SHOWN_LABELS = 3
 _VERB = {"image": "seen", "audio": "heard", "text": "said"}
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
-    """One stream of one moment that answers one token: how sure, how near, and the words in context where words decided."""
+class Match(NamedTuple):
+    """One stream of one moment that answers one token: how sure, how near, and the words in context where words decided.
+
+    `asked` are the class names nearest to the question.
+    """
 
     found: Found
     confidence: float
     score: float
-    labels: tuple[tuple[str, float], ...] = ()
+    asked: frozenset[str] = frozenset()
     words: str | None = None
+
+    @property
+    def labels(self) -> tuple[tuple[str, float], ...]:
+        """Those of the moment's labels that were asked for, else its most probable ones."""
+        named = tuple(label for label in self.found.labels if label[0] in self.asked)
+        return (named or self.found.labels)[:SHOWN_LABELS]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,42 +123,34 @@ class Answer:
         return {"verdict": self.verdict, "moments": [hit.to_json() for hit in self.hits]}
 
 
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """One moment that answers all tokens, with its matches."""
+class Scored(NamedTuple):
+    """One moment that answers all tokens, with its matches and their streams.
 
-    confidence: float
+    `rank`: larger is better; confidence, then nearness, then the newer one.
+    """
+
+    found: Found
+    rank: tuple[float, float, int, str]
+    streams: frozenset[str]
     matches: tuple[Match, ...]
-
-    @property
-    def found(self) -> Found:
-        return self.matches[0].found
-
-    @property
-    def streams(self) -> frozenset[str]:
-        return frozenset(match.found.stream for match in self.matches)
-
-    @property
-    def rank(self) -> tuple[float, float, int, str]:
-        """Larger is better: confidence, then nearness, then the newer one."""
-        return self.confidence, max(m.score for m in self.matches), self.found.start, self.found.moment
 
 
 def both(evidence: Sequence[Mapping[str, Sequence[Match]]]) -> list[Scored]:
     """The moments that answer every token. A moment is as likely as its least likely part; a part as its best stream."""
     shared = set(evidence[0]).intersection(*evidence[1:])
-    return [
-        Scored(
-            min(max(match.confidence for match in part[moment]) for part in evidence),
-            tuple(match for part in evidence for match in part[moment]),
-        )
-        for moment in shared
-    ]
+    moments: list[Scored] = []
+    for moment in shared:
+        matches = tuple(match for part in evidence for match in part[moment])
+        confidence = min(max(match.confidence for match in part[moment]) for part in evidence)
+        found = matches[0].found
+        rank = (confidence, max(match.score for match in matches), found.start, moment)
+        moments.append(Scored(found, rank, frozenset(match.found.stream for match in matches), matches))
+    return moments
 
 
-def merged(moments: Iterable[Scored], *, newest: bool) -> list[Hit]:
-    """Join moments of a group that touch or overlap in time and share a matching stream; best or newest hit first."""
-    runs: list[_Run] = []
+def merged(moments: Iterable[Scored], *, newest: bool, limit: int) -> list[Hit]:
+    """Join moments of a group that touch or overlap in time and share a matching stream; the `limit` best or newest."""
+    runs: dict[_Run, None] = {}  # in order, and quick to take one out of
     open_runs: dict[str, list[_Run]] = {}
     for moment in sorted(moments, key=lambda m: (m.found.start, m.found.end, m.found.moment)):
         group = open_runs.setdefault(moment.found.group, [])
@@ -157,12 +158,12 @@ def merged(moments: Iterable[Scored], *, newest: bool) -> list[Hit]:
         joined = _Run(moment)
         for run in [run for run in group if run.streams & moment.streams]:
             group.remove(run)
-            runs.remove(run)
+            del runs[run]
             joined = run.join(joined)
         group.append(joined)
-        runs.append(joined)
+        runs[joined] = None
     order = (lambda run: (run.start, *run.best.rank)) if newest else (lambda run: run.best.rank)
-    return [run.hit() for run in sorted(runs, key=order, reverse=True)]
+    return [run.hit() for run in sorted(runs, key=order, reverse=True)[:limit]]
 
 
 class _Run:
@@ -189,7 +190,7 @@ class _Run:
             self.start,
             self.end,
             tuple(sorted(self.streams)),
-            self.best.confidence,
+            self.best.rank[0],
             reasons,
             ids,
             self.best.found.moment,
@@ -213,7 +214,7 @@ class _Run:
                 match.found.modality,
                 match.confidence,
                 match.score,
-                match.labels,
+                () if match.words else match.labels,
                 match.words,
                 match.found.media,
             )

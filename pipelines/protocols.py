@@ -132,8 +132,8 @@ class Index(Protocol):
 
     def add(self, key: int, vector: Vector, timestamp: int) -> None: ...
 
-    def extend(self, keys: Sequence[int], vectors: Sequence[Vector], timestamps: Sequence[int]) -> None:
-        """Add many at once."""
+    def extend(self, keys: Sequence[int], vectors: NDArray[np.floating], timestamps: Sequence[int]) -> None:
+        """Add many at once; vectors (n, D) of any precision."""
         ...
 
     def remove(self, key: int) -> None:

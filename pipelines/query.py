@@ -26,7 +26,9 @@ LONGEST = 1000
 LAST = 2**63 - 1  # the largest instant that has a place in a store: in the year 2262
 _ASKED: tuple[Asked, ...] = ("seen", "heard", "said")
 _NAMES = (*_ASKED, "before", "after", "stream")
-_PIECE = re.compile(r'(?P<name>[A-Za-z]{2,}):(?!//)|"(?P<quoted>[^"]*)"|(?P<word>[^\s"]+)|(?P<space>\s+)|(?P<open>")')
+_PIECE = re.compile(
+    r'(?P<name>(?!(?:https?|rtsp|ftp|file)://)[A-Za-z]{2,}):|"(?P<quoted>[^"]*)"|(?P<word>[^\s"]+)|(?P<space>\s+)|(?P<open>")'
+)
 _NO_TIME = "is no time; write 2026-05-01T10:00, 2026-05-01T10:00:00Z, -2h, or 2h ago"
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _DURATION = re.compile(r"(?P<sign>-)?(?P<parts>(?:\d{1,9}(?:\.\d{1,9})?[smhdw])+)")

@@ -39,7 +39,6 @@ FIRST = (
     256  # candidates looked at; as long as the last quarter of them still holds a confident one, eight times as many
 )
 MOST = 16_384
-SHOWN_LABELS = 3
 CONTEXT = 160  # characters of a text that was found by its meaning
 
 _MODALITIES: Mapping[Asked, tuple[Modality, ...]] = {
@@ -150,12 +149,12 @@ class Search:
             return Answer(
                 "outside vocabulary", best=best, hint="no class of pictures or sounds means that; try other words"
             )
-        hits = merged(both([part.evidence for part in parts]), newest=newest)
+        hits = merged(both([part.evidence for part in parts]), newest=newest, limit=limit)
         if not hits:
             return Answer(
                 "no confident match", best=best, hint=f"the likeliest moment reached a confidence of {best:.2f}"
             )
-        return Answer("match", tuple(hits[:limit]), best)
+        return Answer("match", tuple(hits), best)
 
     def _words(self, token: Token, scope: _Scope) -> _Part:
         asked = _MODALITIES[token.asked]
@@ -179,20 +178,25 @@ class Search:
     def _near(self, part: _Part, question: Encoded, modality: Modality, space: Space, scope: _Scope) -> None:
         """Add the confident moments among the nearest vectors, looking further while that is worth it."""
         vector = question.vector if space == "shared" else question.native
-        k = FIRST
+        looked, k = FIRST, 4 * FIRST
+        nearest = self._vectors.nearest(space, modality, vector, k, between=scope.between, streams=scope.streams)
         while True:
-            nearest = self._vectors.nearest(space, modality, vector, k, between=scope.between, streams=scope.streams)
-            views = self._reader.views([key for key, _ in nearest])
-            ranked = [(views[key], score) for key, score in nearest if key in views]
+            ranked = self._vectors.views(nearest[:looked])
             confidences = self._confidences(ranked, question, modality, space)
             tail = confidences[-(len(confidences) // 4 or 1) :]
-            if len(nearest) < k or k >= MOST or max(tail, default=0.0) < self._threshold:
+            if looked >= min(len(nearest), MOST) or max(tail, default=0.0) < self._threshold:
                 break
-            k = min(8 * k, MOST)
+            looked *= 4
+            if looked > k:
+                k = looked
+                nearest = self._vectors.nearest(
+                    space, modality, vector, k, between=scope.between, streams=scope.streams
+                )
+        asked = frozenset(name for name, _ in question.labels)
         for (found, score), confidence in zip(ranked, confidences, strict=True):
-            labels = _telling(found, question) if modality != "text" else ()
-            words = _shortened(found.text) if found.text else None
-            part.add(Match(found, confidence, score, labels, words), self._threshold)
+            if confidence >= self._threshold:
+                part.add(Match(found, confidence, score, asked, _shortened(found.text)))
+        part.best = max(part.best, max(confidences, default=0.0))
 
     def _confidences(
         self, ranked: Sequence[tuple[Found, float]], question: Encoded, modality: Modality, space: Space
@@ -217,7 +221,9 @@ class Search:
             levels.append((expressions.phrase, WHOLE_PHRASE))
         for expression, confidence in levels:
             for found, context in self._reader.words(expression, MOST, scope.between, scope.streams):
-                part.add(Match(found, confidence, confidence, (), _marked(context)), self._threshold)
+                part.best = max(part.best, confidence)
+                if confidence >= self._threshold:
+                    part.add(Match(found, confidence, confidence, frozenset(), _marked(context)))
 
     def _question(
         self,
@@ -240,11 +246,8 @@ class _Part:
         self.best = 0.0
         self.outside = False
 
-    def add(self, match: Match, threshold: float) -> None:
-        """Keep a confident match; of one stream of a moment the surer one."""
-        self.best = max(self.best, match.confidence)
-        if match.confidence < threshold:
-            return
+    def add(self, match: Match) -> None:
+        """Keep a match; of one stream of a moment the surer one."""
         held = self.evidence.setdefault(match.found.moment, [])
         for place, other in enumerate(held):
             if other.found.key == match.found.key:
@@ -269,14 +272,9 @@ class _Scope:
             )
 
 
-def _telling(found: Found, question: Encoded) -> tuple[tuple[str, float], ...]:
-    """Those of a moment's labels that are among the class names nearest to the question, else its most probable ones."""
-    asked = {name for name, _ in question.labels}
-    named = tuple(label for label in found.labels if label[0] in asked)
-    return (named or found.labels)[:SHOWN_LABELS]
-
-
-def _shortened(text: str) -> str:
+def _shortened(text: str | None) -> str | None:
+    if text is None:
+        return None
     line = " ".join(text.split())
     return line if len(line) <= CONTEXT else line[: CONTEXT - 1].rstrip() + "…"
 

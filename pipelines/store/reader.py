@@ -13,11 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, NamedTuple, TypeAlias
 
-import numpy as np
-
 from pipelines.errors import StoreError
 from pipelines.packet import Modality
-from pipelines.protocols import Vector
 from pipelines.store.schema import APPLICATION, DATABASE, VERSION
 from pipelines.store.values import Clip
 
@@ -43,13 +40,13 @@ class Found(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """Vectors of one space in the order they were written; row i belongs to view `keys[i]`."""
+    """Vectors of one space in the order they were written, as little-endian float16; row i belongs to view `keys[i]`."""
 
     keys: list[int]
     streams: list[str]
     modalities: list[Modality]
     starts: list[int]
-    vectors: Sequence[Vector]
+    vectors: list[bytes]
 
 
 class Reader:
@@ -98,7 +95,7 @@ class Reader:
             if not rows:
                 return
             keys, streams, modalities, starts, blobs = (list(column) for column in zip(*rows, strict=True))
-            yield Rows(keys, streams, modalities, starts, [np.frombuffer(blob, "<f2") for blob in blobs])
+            yield Rows(keys, streams, modalities, starts, blobs)
             after = keys[-1]
 
     def last_change(self) -> int:
@@ -138,9 +135,9 @@ class Reader:
         return [(_found(row[:-1]), row[-1]) for row in rows]
 
     def streams(self) -> dict[str, Modality]:
-        """The streams that have a moment in the store, with their modality."""
+        """The streams that ever had a moment in this store, with their modality."""
         with self._asking() as connection:
-            return dict(connection.execute("SELECT DISTINCT stream, modality FROM views"))
+            return dict(connection.execute("SELECT stream, modality FROM streams"))
 
     def empty(self) -> bool:
         """Whether there is no moment at all."""
@@ -223,5 +220,5 @@ _VIEW = (
 
 def _found(row: Sequence[object]) -> Found:
     key, moment, group, start, end, stream, modality, labels, quality, text, media = row
-    pairs = tuple((str(name), float(p)) for name, p in json.loads(str(labels)))
+    pairs = tuple(map(tuple, json.loads(labels)))  # type: ignore[arg-type]
     return Found(key, moment, group, start, end, stream, modality, pairs, quality, text, media)  # type: ignore[arg-type]

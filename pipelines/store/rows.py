@@ -121,6 +121,9 @@ def _replace_moment(connection: sqlite3.Connection, item: Prepared, sequence: in
         "INSERT INTO moments(id, revision, sequence, grp, start, finish, complete, model) VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
         (moment.id, revision, sequence, moment.group, moment.start, moment.end, moment.complete, moment.model),
     ).lastrowid
+    connection.executemany(
+        "INSERT OR IGNORE INTO streams(stream, modality) VALUES(?, ?)", [(v.stream, v.modality) for v in item.views]
+    )
     for view in item.views:
         number = connection.execute(
             "INSERT INTO views(moment, stream, modality, start, labels, quality, confidence, text, media)"

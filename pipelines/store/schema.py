@@ -4,6 +4,7 @@
     revisions  what was ever stored under an id, as digests; it outlives the records, so a body that comes again after
                its record was dropped is still known
     moments    the highest revision of each moment; views, their vectors and `words` belong to it
+    streams    every stream that ever had a view
     gone       the last views that were deleted, so that a reader with an index in memory can follow
     media      thumbnails and sound clips by reference
     cursors    how far each sink is; dead_letters what a sink will never take
@@ -72,6 +73,7 @@ CREATE TABLE views(
     media TEXT
 );
 CREATE INDEX views_moment ON views(moment);
+CREATE TABLE streams(stream TEXT, modality TEXT, PRIMARY KEY(stream, modality)) WITHOUT ROWID;
 CREATE TABLE vectors_shared(view INTEGER PRIMARY KEY, vector BLOB NOT NULL);
 CREATE TABLE vectors_native(view INTEGER PRIMARY KEY, vector BLOB NOT NULL);
 CREATE VIRTUAL TABLE words USING fts5(

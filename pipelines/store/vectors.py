@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeAlias
 
+import numpy as np
+
 from pipelines.packet import Modality
 from pipelines.protocols import Index, Vector
-from pipelines.store.reader import Reader, Rows, Space
+from pipelines.store.reader import Found, Reader, Rows, Space
 
 IndexFactory: TypeAlias = Callable[[int], Index]
 """Makes an empty index for vectors of the given dimension."""
+
+
+REMEMBERED = 32_768  # views kept in memory, about 1 kB each
 
 
 class _Name(NamedTuple):
@@ -36,6 +41,7 @@ class VectorIndexes:
         self._reader = reader
         self._factory = factory
         self._spaces: dict[Space, _Followed] = {}
+        self._seen: dict[int, Found] = {}  # a view never changes and its key never comes again
 
     def nearest(
         self,
@@ -59,10 +65,20 @@ class VectorIndexes:
         found.sort(key=lambda hit: (-hit[1], hit[0]))
         return [(key, score) for key, score in found[:k]]
 
+    def views(self, nearest: Sequence[tuple[int, float]]) -> list[tuple[Found, float]]:
+        """What `nearest` found, in its order; a view that was dropped meanwhile is left out."""
+        missing = [key for key, _ in nearest if key not in self._seen]
+        if missing:
+            if len(self._seen) > REMEMBERED:
+                self._seen = {key: self._seen[key] for key, _ in nearest if key in self._seen}
+            self._seen |= self._reader.views(missing)
+        return [(self._seen[key], score) for key, score in nearest if key in self._seen]
+
     def follow(self, space: Space) -> _Followed:
         """Take in what was committed since the last call."""
         if self._reader.replaced():
             self._spaces.clear()
+            self._seen.clear()
         followed = self._spaces.setdefault(space, _Followed())
         version = self._reader.version()
         if version == followed.version:
@@ -93,12 +109,11 @@ class VectorIndexes:
         for place, (stream, modality, vector) in enumerate(
             zip(rows.streams, rows.modalities, rows.vectors, strict=True)
         ):
-            places.setdefault(_Name(stream, modality, vector.size), []).append(place)
+            places.setdefault(_Name(stream, modality, len(vector) // 2), []).append(place)
         for name, chosen in places.items():
             index = followed.indexes.get(name)
             if index is None:
                 index = followed.indexes[name] = self._factory(name.dimension)
-            index.extend(
-                [rows.keys[i] for i in chosen], [rows.vectors[i] for i in chosen], [rows.starts[i] for i in chosen]
-            )
+            vectors = np.frombuffer(b"".join([rows.vectors[i] for i in chosen]), "<f2").reshape(-1, name.dimension)
+            index.extend([rows.keys[i] for i in chosen], vectors, [rows.starts[i] for i in chosen])
         followed.last_key = rows.keys[-1]
