@@ -123,9 +123,7 @@ class Scripted:
             number = revision if revision is not None else 0 if cut is None else cut.revision
             if cut is None and missing:
                 self._on_cut(Cut(start, number, {n: i.taken for n, i in self._shelf.intakes.items()}, missing))
-            windows.append(
-                self._shelf.window(start, packets, revision=number, missing=missing, through=through)
-            )
+            windows.append(self._shelf.window(start, packets, revision=number, missing=missing, through=through))
         return count
 
     def _missing(self, end: int) -> dict[str, Reason]:
