@@ -124,7 +124,7 @@ class Recorder:
         self._submit(_Job(_SMALL, lambda writer: writer.cut(cut, now)))
 
     def refused(self, stream: str, count: int) -> None:
-        """The `count`-th recorded packet of `stream` (from 1) was refused by the aligner; a replay skips it."""
+        """The `count`-th packet of `stream` (from 1) that passed was refused by the aligner; a replay skips it."""
         now = self._clock.now()
         self._submit(_Job(_SMALL, lambda writer: writer.refused(stream, count, now)))
 

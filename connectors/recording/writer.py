@@ -11,7 +11,7 @@ from mcap.data_stream import RecordBuilder
 from mcap.records import Channel, Schema
 from mcap.writer import CompressionType, Writer
 
-from connectors.recording.codec import encode
+from connectors.recording.codec import Unreadable, encode
 from connectors.recording.messages import descriptor_set
 from connectors.recording.schema import (
     BOUND,
@@ -58,7 +58,8 @@ class RecordingWriter:
         self._channels: dict[tuple[str, str], int] = {}
         self._log_time = -1
         self.counts: dict[str, int] = {}
-        """Packets written, by stream: the ordinal that `refused` names."""
+        """Packets written, by stream."""
+        self._unwritten: dict[str, list[int]] = {}
         modalities = modalities or {}
         if alignment is not None:
             alignment = replace(alignment, modalities={**alignment.modalities, **modalities})
@@ -70,8 +71,13 @@ class RecordingWriter:
     def write(self, item: Event, now: int) -> None:
         """Append one item; `now` is its arrival, ns. Raises Unreadable for a payload in no canonical form."""
         if isinstance(item, Packet):
-            data = encode(item)
-            count = self.counts[item.stream] = self.counts.get(item.stream, 0) + 1
+            written, unwritten = self.counts.get(item.stream, 0), self._unwritten.setdefault(item.stream, [])
+            try:
+                data = encode(item)
+            except Unreadable:
+                unwritten.append(written + len(unwritten) + 1)
+                raise
+            count = self.counts[item.stream] = written + 1
             self._append(self._stream_channel(item.stream, item.modality), now, item.timestamp, data, count)
         elif isinstance(item, Bound):
             self._control(BOUND, now, item.timestamp, {"stream": item.stream, "timestamp": item.timestamp})
@@ -90,7 +96,14 @@ class RecordingWriter:
         self._control(CUT, now, cut.start, fields)
 
     def refused(self, stream: str, count: int, now: int) -> None:
-        """The `count`-th packet of `stream` (from 1) was refused by the aligner; a replay skips it."""
+        """The `count`-th packet of `stream` (from 1) that was given to `write` was refused by the aligner; a replay skips it.
+
+        One that could not be written is not in the file, so there is nothing to skip, and those behind it count one less.
+        """
+        unwritten = self._unwritten.get(stream, [])
+        if count in unwritten:
+            return
+        count -= sum(1 for missing in unwritten if missing < count)
         self._control(REFUSED, now, now, {"stream": stream, "count": count})
 
     def flush(self) -> None:
@@ -138,4 +151,4 @@ class RecordingWriter:
         """A second copy outside of all chunks: the library's own one is lost with the chunk of the first message."""
         builder = RecordBuilder()
         record.write(builder)
-        self._file.write(builder.end())
+        self._file.write(builder.end())  # type: ignore[no-untyped-call]

@@ -166,6 +166,17 @@ async def test_a_payload_in_no_canonical_form_is_reported_and_the_rest_is_record
     assert len(replayed(path, "camera")) == 2
 
 
+async def test_a_refusal_names_the_packet_that_was_meant_behind_one_that_could_not_be_recorded(tmp_path: Path) -> None:
+    path = tmp_path / "a.mcap"
+    poison = Packet("mic", "audio", START, np.full((10, 1), np.nan), 16_000)  # type: ignore[arg-type]
+    async with Recorder(path, clock=SettableClock(START)) as recorder:
+        for item in (sound(0), poison, sound(1), sound(2), sound(3)):
+            recorder.put(item)
+        recorder.refused("mic", 2)
+        recorder.refused("mic", 4)
+    assert [packet.timestamp for packet in replayed(path, "mic")] == [START + n * SECOND for n in (0, 1, 3)]
+
+
 @pytest.mark.parametrize(
     "payload",
     [np.zeros(10, np.int16), np.zeros((10, 1), np.float32), b"bytes", "text"],
