@@ -16,6 +16,7 @@ from pipelines.store.store import Store
 from pipelines.store.values import MEBIBYTE
 
 CLOSE_SECONDS = 5.0
+DRAINING_PAUSE = 1.0  # seconds; the longest pause once the program is to end
 
 _T = TypeVar("_T")
 
@@ -101,8 +102,7 @@ class Outbox:
         Whether every sink has everything. What is left stays in the store and is delivered by the next run.
         """
         for lane in self._lanes.values():
-            lane.draining = True
-            lane.wake.set()
+            lane.drain()
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=within)
             for task in late:
@@ -142,7 +142,7 @@ class _Lane:
         self.name = name
         self.sink = sink
         self.wake = asyncio.Event()
-        self.draining = False
+        self._draining = asyncio.Event()
         self.delivered = self.retries = self.rejected = 0
         self.last_error: str | None = None
         self._store = store
@@ -152,6 +152,11 @@ class _Lane:
         self._jitter = jitter
         self._failures = 0
 
+    def drain(self) -> None:
+        """End once nothing waits any more; a pause that is under way ends now, since time is short."""
+        self._draining.set()
+        self.wake.set()
+
     async def run(self) -> None:
         await self._tried(self._move(0))  # from now on the store knows that this sink waits for records
         while True:
@@ -160,7 +165,7 @@ class _Lane:
             if batch:
                 await self._tried(self._deliver(batch))
             elif batch is not None:
-                if self.draining:
+                if self._draining.is_set():
                     return
                 await self.wake.wait()
 
@@ -201,9 +206,21 @@ class _Lane:
             first, longest = self._pause
             nominal = min(longest, first * 2 ** min(self._failures, 30))
             self._failures += 1
-            await self._sleep(nominal * (0.5 + self._jitter()))
+            await self._rest(nominal * (0.5 + self._jitter()))
             return None
         return result
+
+    async def _rest(self, seconds: float) -> None:
+        if self._draining.is_set():
+            await self._sleep(min(seconds, DRAINING_PAUSE))
+            return
+        waits = [asyncio.ensure_future(self._sleep(seconds)), asyncio.ensure_future(self._draining.wait())]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
 
 
 async def _close(sink: Sink) -> None:

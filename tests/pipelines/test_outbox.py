@@ -57,10 +57,11 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0)
 
 
-async def deliver_all(outbox: Outbox) -> bool:
+async def deliver_all(outbox: Outbox, ready: Callable[[], bool] = lambda: True) -> bool:
     async with asyncio.TaskGroup() as group:
         group.create_task(outbox.run())
         await asyncio.sleep(0)
+        await until(ready)
         return await outbox.drain(within=20)
 
 
@@ -96,7 +97,7 @@ async def test_a_sink_that_is_away_gets_the_same_batch_again_after_growing_pause
     with Store(tmp_path) as store:
         await fill(store, 4)
         outbox = Outbox(store, {"sink": sink}, pause=(0.1, 0.5), sleep=pauses, jitter=lambda: 0.5)
-        assert await deliver_all(outbox)
+        assert await deliver_all(outbox, lambda: len(sink.records) == 4)
         assert names(sink.records) == expected(4)
         assert pauses.taken == pytest.approx([0.1, 0.2, 0.4, 0.5, 0.5])
         state = outbox.state()["sink"]
@@ -179,3 +180,19 @@ async def test_no_sinks_is_a_pipeline_that_only_keeps(tmp_path: Path) -> None:
     with Store(tmp_path) as store:
         await fill(store, 2)
         assert await deliver_all(Outbox(store, {}))
+
+
+async def test_a_stop_during_a_long_pause_tries_once_more_at_once(tmp_path: Path) -> None:
+    sink = CollectingSink(failing(1, lambda: Retry("the broker is away")))
+
+    async def forever(seconds: float) -> None:
+        await asyncio.Event().wait()
+
+    with Store(tmp_path) as store:
+        await fill(store, 2)
+        outbox = Outbox(store, {"sink": sink}, sleep=forever)
+        running = asyncio.ensure_future(outbox.run())
+        await until(lambda: outbox.state()["sink"].retries == 1)
+        assert await outbox.drain(within=20), "the broker is back, and nobody should have to wait for the pause to end"
+        await running
+        assert names(sink.records) == expected(2)
