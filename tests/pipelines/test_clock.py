@@ -77,7 +77,9 @@ def test_this_machine_has_such_a_clock() -> None:
     assert boot_time() >= before
 
 
-def arrivals(rate: int, seconds: int, *, chunk: int, drift: float, jitter: int, seed: int) -> list[tuple[int, int, int]]:
+def arrivals(
+    rate: int, seconds: int, *, chunk: int, drift: float, jitter: int, seed: int
+) -> list[tuple[int, int, int]]:
     """(sample index, true time, arrival) of each chunk, the device being `drift` slower than its nominal rate."""
     dice = random.Random(seed)
     chunks = []

@@ -62,7 +62,9 @@ def test_a_sample_is_where_its_middle_is(anchor: int, away: int, rate: int) -> N
     assert abs(sample - away * rate / 1e9) < 0.5 + 1e-3
 
 
-def windows_of(start: int, rate: int, total: int, cuts: list[int], *, length: int, hop: int) -> list[tuple[object, ...]]:
+def windows_of(
+    start: int, rate: int, total: int, cuts: list[int], *, length: int, hop: int
+) -> list[tuple[object, ...]]:
     windower = Windower(length=length, hop=hop, streams=["mic"])
     windows: list[Window] = []
     for begin, end in zip([0, *cuts], [*cuts, total], strict=True):

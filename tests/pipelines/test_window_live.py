@@ -373,7 +373,10 @@ def test_a_spent_budget_decides_and_closes_the_oldest_window() -> None:
     for time in (1.5, 2.5, 3.5):
         assert run.push("a", time, payload="x" * 100) == []
     windows = run.push("a", 4.5, payload="x" * 100)
-    assert [(w.start // SECOND, times(w)["a"], w.complete) for w in windows] == [(0, [1.5], False), (1, [1.5, 2.5], False)]
+    assert [(w.start // SECOND, times(w)["a"], w.complete) for w in windows] == [
+        (0, [1.5], False),
+        (1, [1.5, 2.5], False),
+    ]
     assert run.told() == [
         (0, 0, {"b": "budget"}), (0, 1, {"b": "budget"}), (1, 0, {"b": "budget"}), (1, 1, {"b": "budget"}),
     ]  # fmt: skip

@@ -149,7 +149,8 @@ def replay(live: Live, dice: random.Random, *, order: str) -> tuple[list[Window]
     for stream in sorted(live.streams.keys() - left.keys()):
         windows += windower.close(stream)
     while left:
-        if order == "time":  # lowest head first, each told as a Bound, as the merge of a replay does; a Gap promises nothing
+        # By time: lowest head first, each told as a Bound, as the merge of a replay does. A Gap promises nothing.
+        if order == "time":
             stream = min(left, key=lambda s: _at(left[s][-1]))
             for name, events in left.items():
                 if not isinstance(events[-1], Gap):
