@@ -199,7 +199,8 @@ class Recorder:
             os.fsync(self._file.fileno())
             self._file.close()
             self._part.rename(self.path)
-        except (OSError, ValueError) as error:
+            _sync_folder(self.path.parent)
+        except Exception as error:  # whatever it is, the stream must go on
             self._fail(error)
 
     def _next(self, due: float) -> _Job | None:
@@ -249,6 +250,16 @@ class Recorder:
             if job.done is not None:
                 job.done.set()
         self._on_error(failure)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a new name durable, where the file system can."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _resolve(waiter: asyncio.Future[None]) -> None:

@@ -17,9 +17,11 @@ from mcap.writer import CompressionType, IndexType, Writer
 from connectors.recording.codec import Limits, encode
 from connectors.recording.messages import MESSAGE_TYPES, PICTURE, SOUND, WORDS, descriptor_set
 from connectors.recording.replay import Recording, open_recording
+from connectors.recording.schema import Alignment
 from connectors.recording.writer import RecordingWriter
 from pipelines.errors import RecordingError
 from pipelines.packet import SECOND, Bound, Event, Gap, Packet
+from pipelines.watermark import StreamTime
 
 JPEG = b"\xff\xd8\xff\xe0 a picture \xff\xd9"
 START = 1_760_000_000 * SECOND
@@ -72,7 +74,7 @@ def anything(draw: st.DrawFn) -> Event:
     return Packet("notes", "text", time, draw(st.text(st.characters(codec="utf-8"), max_size=40)))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(anything(), max_size=60), st.integers(50, 3_000), st.booleans(), st.data())
 def test_a_replay_gives_what_passed_stream_by_stream_in_order(
     tmp_path_factory: pytest.TempPathFactory, items: list[Event], chunk: int, closed: bool, data: st.DataObject
@@ -119,6 +121,31 @@ def recorded(folder: Path, items: list[Event], *, chunk: int = 400, close: bool 
             writer.write(item, START + number)
         writer.close() if close else writer.flush()
     return path
+
+
+@pytest.mark.parametrize(
+    ("entry", "value"),
+    [("length", "0"), ("hop", "soon"), ("streams", "[]"), ("streams", '{"a": {"bound": true}}'), ("exact", "1")],
+)
+def test_an_alignment_that_makes_no_sense_is_told_and_the_packets_are_there(
+    tmp_path: Path, entry: str, value: str
+) -> None:
+    path = tmp_path / "a.mcap"
+    good = Alignment(length=SECOND, hop=SECOND, streams={"notes": StreamTime()}).to_metadata()
+    with path.open("wb") as file:
+        writer = Writer(file)
+        writer.start()
+        writer.add_metadata("sensorium", good | {entry: value})
+        channel = writer.register_channel(
+            "notes", "protobuf", writer.register_schema(WORDS, "protobuf", descriptor_set(WORDS))
+        )
+        writer.add_message(channel, START, note("here"), START)
+        writer.finish()
+    recording = open_recording(path)
+    assert recording.alignment is None
+    assert entry in recording.damage[0]
+    assert "like a file of others" in recording.damage[0]
+    assert texts(recording) == ["here"]
 
 
 # --- files that others wrote

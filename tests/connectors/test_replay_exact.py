@@ -69,7 +69,7 @@ def event_of(what: str, time: int, number: int) -> Event | None:
     return None
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(live_step(), min_size=5, max_size=60), st.data())
 def test_a_recorded_live_run_and_its_replay_give_the_same_windows(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[int, str, int]], data: st.DataObject

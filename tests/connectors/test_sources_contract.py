@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
@@ -46,6 +49,20 @@ async def test_a_replay_keeps_the_contract(tmp_path: Path, stream: str, count: i
         lambda: open_recording(path).source(stream), faulty=lambda: open_recording(broken).source(stream)
     )
     assert len(events) == count
+
+
+@pytest.mark.parametrize("module", ["text", "stdin", "camera", "media"])
+def test_importing_a_source_loads_no_library_before_it_is_used(module: str) -> None:
+    libraries = {"cv2", "av", "mcap", "google.protobuf", "torch"}
+    code = f"import sys, connectors.sources.{module}; print(*{libraries} & set(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert done.stdout.split() == []
 
 
 class Broken:
