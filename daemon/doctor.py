@@ -181,7 +181,7 @@ def store(directory: Path, clock: Callable[[], float] = time.monotonic) -> list[
         todo = "the next run puts it aside and starts a fresh one; copy it first if you want to rescue it"
         return [Finding("store", str(directory), "broken", f"cannot be read: {verdict}", todo)]
     size = format_size(path.stat().st_size)
-    return [Finding("store", str(directory), "ok", f"{moments} moments, {size}{note}")]
+    return [Finding("store", str(directory), "ok", f"{moments} moment{'' if moments == 1 else 's'}, {size}{note}")]
 
 
 def _read(path: Path) -> str | None:

@@ -34,17 +34,16 @@ def cards(answer: Answer) -> RenderableType:
 
 def _card(number: int, hit: Hit) -> RenderableType:
     from rich.console import Group
-    from rich.padding import Padding
     from rich.text import Text
 
     head = Text.assemble(
         (f"{number:>3}  ", "dim"), (_show.when(hit.start), "bold"), f"  {_show.lasting(hit.end - hit.start)}  ",
-        (_show.bar(hit.confidence), COLOURS[hit.modality]), (f" {hit.confidence:.0%}", "bold"),
+        (_show.bar(hit.confidence), COLOURS[hit.modality]), (f" {min(round(100 * hit.confidence), 99)}%", "bold"),
     )  # fmt: skip
     head.append(f"  {', '.join(hit.streams)}", style="dim")
     if hit.count > 1:
         head.append(f"  {hit.count} moments", style="dim")
-    return Padding(Group(head, *(_why(reason.modality, str(reason)) for reason in hit.reasons)), (0, 0, 1, 0))
+    return Group(head, *(_why(reason.modality, str(reason)) for reason in hit.reasons), Text())
 
 
 def _why(modality: str, sentence: str) -> Text:
