@@ -1,0 +1,187 @@
+"""Fits the numbers of `multimodal.retrieval.calibration` and writes them: `python -m benchmarks.calibration_fit`.
+
+Fitted on half of the material (see `calibration_material`); `benchmarks.calibration` measures on the other half. A question
+counts as one: its right moments together weigh 1, its wrong ones together `WRONG`, as in a recording of that many scenes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits, softplus
+
+from benchmarks.calibration_material import Asked, Item, heard_items, questions, seen_items, truth
+from benchmarks.calibration_sentences import SENTENCES
+from multimodal.embeddings import AudioModalityEncoder, ImageModalityEncoder, TextModalityEncoder
+from multimodal.embeddings.conse import Vocabulary
+from multimodal.retrieval.calibration import EVIDENCE_FLOOR
+from multimodal.retrieval.relevance import FEATURES, Relevance
+
+TARGET = Path(__file__).parent.parent / "multimodal" / "retrieval" / "data" / "calibration.json"
+FIT_HALF = 0
+WRONG = 6.0
+RIGHT_PER_QUESTION, WRONG_PER_QUESTION = 8, 60
+ALIKE_WRONG = 6.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pairs:
+    """Questions beside views of items: features (N, labels, F), p (N, labels), the rest (N,)."""
+
+    features: Tensor
+    p: Tensor
+    cosine: Tensor
+    right: Tensor
+    weight: Tensor
+
+
+class Answer(nn.Module):
+    """The formula of the calibration, to be fitted."""
+
+    def __init__(self, exclusive: bool) -> None:
+        super().__init__()
+        self.exclusive = exclusive
+        self.relevance = nn.Parameter(torch.tensor([10.0, 10.0, 1.0, 2.0]))
+        self.bias = nn.Parameter(torch.tensor(-8.0))
+        self.answer = nn.Parameter(torch.tensor([1.0, 5.0]))
+        self.intercept = nn.Parameter(torch.tensor(-1.0))
+
+    def relevant(self, features: Tensor) -> Tensor:
+        """(..., F) -> (...); no weight is below 0: a better fit of a name never makes an answer worse."""
+        return torch.sigmoid(features @ softplus(self.relevance) + self.bias)
+
+    def forward(self, pairs: Pairs) -> Tensor:
+        """Log odds (N,)."""
+        shares = pairs.p * self.relevant(pairs.features)  # (N, labels)
+        evidence = shares.sum(1).clamp(max=1.0) if self.exclusive else 1 - (1 - shares).prod(1)
+        columns = torch.stack((torch.log(evidence + EVIDENCE_FLOOR), pairs.cosine), 1)
+        return columns @ self.answer + self.intercept
+
+
+def words_to(items: Sequence[Item], asked: Sequence[Asked], right: NDArray[np.int8], vocabulary: Vocabulary,
+             exclusive: bool) -> dict[str, list[float]]:
+    """Parameters of `WordsTo` for one modality."""
+    relevance = Relevance(vocabulary)
+    kept = [row for row, question in enumerate(asked) if question.half == FIT_HALF]
+    by_question = torch.from_numpy(np.stack([relevance.features(asked[row].vector, asked[row].text) for row in kept]))
+    pairs = _pairs(items, [asked[row] for row in kept], right[kept], vocabulary, by_question)
+    model = Answer(exclusive)
+    optimiser = torch.optim.Adam(model.parameters(), lr=0.03)
+    for _ in range(1200):
+        optimiser.zero_grad()
+        loss = binary_cross_entropy_with_logits(
+            model(pairs), pairs.right, weight=pairs.weight, reduction="sum") / pairs.weight.sum()
+        (loss + 1e-6 * sum((p * p).sum() for p in model.parameters())).backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+    named = torch.tensor([float(asked[row].sort != "outside") for row in kept])
+    known = _logistic(by_question.amax(1), named, torch.where(named > 0, 1 / named.sum(), 1 / (1 - named).sum()))
+    return {
+        "relevance": _rounded([*softplus(model.relevance).tolist(), float(model.bias.detach())]),
+        "answer": _rounded([*model.answer.tolist(), float(model.intercept.detach())]),
+        "vocabulary": _rounded(known),
+    }
+
+
+def alike(items: Sequence[Item], half: int = FIT_HALF) -> list[float]:
+    """Slope and bias over the cosine of two views in the encoder's own space: of one scene, or of two."""
+    random = np.random.default_rng(2)
+    some = [item for item in items if item.half == half]
+    cosines, right, weights = [], [], []
+    for item in some:
+        native = [view.native / np.linalg.norm(view.native) for view in item.views]
+        others = [some[int(i)] for i in random.integers(len(some), size=30) if some[int(i)].caption != item.caption]
+        for view, twin in item.twins:
+            cosines.append(float(native[view] @ native[twin]))
+            right.append(1.0)
+            weights.append(1 / len(item.twins))
+        for another in others:
+            view = another.views[int(random.integers(len(another.views)))].native
+            cosines.append(float(native[0] @ view / np.linalg.norm(view)))
+            right.append(0.0)
+            weights.append(ALIKE_WRONG / len(others))
+    return _logistic(torch.tensor(cosines)[:, None], torch.tensor(right), torch.tensor(weights))
+
+
+def said(encoder: TextModalityEncoder, half: int = FIT_HALF) -> list[float]:
+    """Slope and bias over the cosine of a question and a sentence on its topic, or on another."""
+    cosines, right = said_pairs(encoder, half)
+    weights = torch.where(right > 0, 1 / right.sum(), ALIKE_WRONG / (1 - right).sum())
+    return _logistic(cosines[:, None], right, weights)
+
+
+def said_pairs(encoder: TextModalityEncoder, half: int) -> tuple[Tensor, Tensor]:
+    """Cosines and whether they belong together, of every question with every sentence of one half of the sentences."""
+    rows = [row for i, row in enumerate(SENTENCES) if i % 2 == half]
+    asked = [(i, q) for i, row in enumerate(rows) for q in row.questions]
+    sentences = torch.stack([e.embedding for e in encoder([row.sentence for row in rows])])
+    vectors = torch.stack([e.embedding for e in encoder([q for _, q in asked])])
+    right = torch.zeros(len(asked), len(rows))
+    right[torch.arange(len(asked)), torch.tensor([i for i, _ in asked])] = 1.0
+    return (vectors @ sentences.T).flatten(), right.flatten()
+
+
+def _pairs(items: Sequence[Item], asked: Sequence[Asked], right: NDArray[np.int8], vocabulary: Vocabulary,
+           by_question: Tensor) -> Pairs:
+    random = np.random.default_rng(3)
+    number = {name: i for i, name in reversed(list(enumerate(vocabulary.names)))}
+    own = np.array([item.half == FIT_HALF for item in items])
+    features, p, cosine, truths, weights = [], [], [], [], []
+    for row, one in enumerate(asked):
+        for value, most, total in ((1, RIGHT_PER_QUESTION, 1.0), (0, WRONG_PER_QUESTION, WRONG)):
+            chosen = np.flatnonzero((right[row] == value) & own)
+            if len(chosen) > most:
+                chosen = random.choice(chosen, most, replace=False)
+            for column in chosen:
+                views = items[column].views
+                view = views[int(random.integers(len(views)))]
+                features.append(by_question[row, [number[name] for name, _ in view.labels]])
+                p.append([probability for _, probability in view.labels])
+                cosine.append(float(one.vector @ view.vector))
+                truths.append(float(value))
+                weights.append(total / len(chosen))
+    return Pairs(torch.stack(features), torch.tensor(p), torch.tensor(cosine), torch.tensor(truths),
+                 torch.tensor(weights))
+
+
+def _logistic(columns: Tensor, right: Tensor, weights: Tensor) -> list[float]:
+    """Weights, none below 0, and the bias."""
+    raw = torch.zeros(columns.shape[1], requires_grad=True)
+    bias = torch.zeros(1, requires_grad=True)
+    optimiser = torch.optim.Adam([raw, bias], lr=0.05)
+    for _ in range(3000):
+        optimiser.zero_grad()
+        logits = columns @ softplus(raw) + bias
+        loss = binary_cross_entropy_with_logits(logits, right, weight=weights, reduction="sum") / weights.sum()
+        (loss + 1e-6 * (softplus(raw) ** 2).sum()).backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+    return [*softplus(raw).tolist(), float(bias.detach())]
+
+
+def _rounded(values: Sequence[float]) -> list[float]:
+    return [round(value, 4) for value in values]
+
+
+def main() -> None:
+    image, audio, text = ImageModalityEncoder(), AudioModalityEncoder(), TextModalityEncoder()
+    seen, heard = seen_items(image), heard_items(audio)
+    fitted = {}
+    for modality, items, vocabulary in (("image", seen, image.vocabulary), ("audio", heard, audio.vocabulary)):
+        asked = questions(text, items, modality)
+        right = truth(asked, items, text)
+        fitted[modality] = words_to(items, asked, right, vocabulary, exclusive=modality == "image")
+    likeness = {"image": alike(seen), "audio": alike(heard), "text": said(text)}
+    found = {"features": FEATURES, "words_to": fitted, "alike": {name: _rounded(row) for name, row in likeness.items()}}
+    TARGET.parent.mkdir(exist_ok=True)
+    TARGET.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    print(TARGET.read_text(encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    main()

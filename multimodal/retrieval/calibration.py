@@ -1,0 +1,199 @@
+"""What a score is worth: the probability that a moment is a right answer to a question.
+
+A cosine alone cannot say: a nonsense question has neighbours too, and their cosines are as high as those of good answers
+to other questions. So a question in words is first compared with every class the encoder can name; a moment then answers
+with the probability that what it showed or played is of such a class:
+
+    relevance r_i = sigmoid(w . features(question, class i) + b)          see `multimodal.retrieval.relevance`
+    evidence  e   = sum_i p_i r_i            p: the moment's labels (pictures: exclusive classes)
+              e   = 1 - prod_i (1 - p_i r_i)                       (sounds: each class has a probability of its own)
+    P = sigmoid(u . (log(e + 0.01), cosine) + c)
+
+No statistic over other moments enters: it holds for a recording of five moments. What the encoder cannot name at all is
+told apart by a second logistic over the same features (`in_vocabulary`). Words to words, picture to picture and sound to
+sound are compared in one space, where a logistic over the cosine is enough. All numbers are fitted by
+`benchmarks.calibration_fit`, on material of which half the questions and items were held out; `benchmarks.calibration`
+prints how far they can be trusted.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from typing import Literal, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from multimodal.retrieval.relevance import Floats, Named, Relevance
+
+Modality = Literal["image", "audio", "text"]
+Labels = tuple[tuple[str, float], ...]
+
+EVIDENCE_FLOOR = 0.01
+DEAD = 0.15
+"""Quality at which the confidence is not lowered any more; below it falls to 0 with the quality. A rule, not a fit."""
+
+_EXAMPLE_LABELS = 3
+
+
+class Candidate(Protocol):
+    """The cosine to the question, and what the moment itself said it was, most probable first."""
+
+    @property
+    def score(self) -> float: ...
+    @property
+    def labels(self) -> Labels: ...
+    @property
+    def quality(self) -> float: ...
+
+
+class Question(Protocol):
+    """What was asked: words, a picture or a sound, its place in the shared space, its labels."""
+
+    @property
+    def modality(self) -> str: ...
+    @property
+    def vector(self) -> Floats: ...
+    @property
+    def labels(self) -> Labels: ...
+    @property
+    def text(self) -> str | None: ...
+
+
+class WordsTo(NamedTuple):
+    """Parameters for a question in words to moments that an encoder named.
+
+    Attributes:
+        relevance: weights of the features, then the bias.
+        answer: weights of log evidence and cosine, then the bias.
+        vocabulary: weights of the highest value of each feature over the classes, then the bias.
+    """
+
+    relevance: tuple[float, ...]
+    answer: tuple[float, ...]
+    vocabulary: tuple[float, ...]
+
+
+class Parameters(NamedTuple):
+    """All that was fitted.
+
+    Attributes:
+        words_to: by the modality of the moments, "image" and "audio".
+        alike: by modality, slope and bias over the cosine of two of one kind; "text" for words to words.
+    """
+
+    words_to: Mapping[str, WordsTo]
+    alike: Mapping[str, tuple[float, float]]
+
+    @classmethod
+    def shipped(cls) -> Parameters:
+        text = (resources.files("multimodal.retrieval") / "data" / "calibration.json").read_text(encoding="utf-8")
+        found = json.loads(text)
+        words_to = {
+            modality: WordsTo(**{name: tuple(values) for name, values in rows.items()})
+            for modality, rows in found["words_to"].items()
+        }
+        return cls(words_to, {name: (slope, bias) for name, (slope, bias) in found["alike"].items()})
+
+
+class SearchCalibration:
+    """Confidence in answers, over the vocabularies of the encoders that named the moments. Thread-safe.
+
+    Args:
+        vocabularies: by modality, "image" and "audio".
+        parameters: fitted numbers; those of the embedded encoders where None.
+    """
+
+    def __init__(self, vocabularies: Mapping[str, Named], parameters: Parameters | None = None) -> None:
+        self._parameters = parameters or Parameters.shipped()
+        self._relevance = {modality: Relevance(named) for modality, named in vocabularies.items()}
+        self._classes: dict[str, dict[str, list[int]]] = {}
+        for modality, relevance in self._relevance.items():
+            of: dict[str, list[int]] = {}
+            for number, name in enumerate(relevance.names):  # two classes may bear one name: cranes
+                of.setdefault(name, []).append(number)
+            self._classes[modality] = of
+
+    def confidence(self, candidates: Sequence[Candidate], question: Question, modality: Modality) -> list[float]:
+        """Probability that each candidate, a moment of `modality`, is a right answer to the question.
+
+        A score is the cosine in the shared space; for a picture among pictures and a sound among sounds, in the encoder's
+        own. A picture or a sound asked of another modality is asked by the names of what it most probably is.
+        """
+        if not candidates:
+            return []
+        if question.modality == modality:
+            slope, bias = self._parameters.alike[modality]
+            confidences = _sigmoid(slope * _scores(candidates) + bias)
+        elif question.modality == "text":
+            confidences = self._in_words(candidates, question.vector, question.text, modality)
+        else:
+            confidences = self._by_labels(candidates, question, modality)
+        quality = np.array([candidate.quality for candidate in candidates])
+        return [float(c) for c in confidences * np.clip(quality / DEAD, 0.0, 1.0)]
+
+    def in_vocabulary(self, question: Question, modality: Modality) -> bool:
+        """Whether the question is about anything that the encoder of `modality` can name; always, unless it is in words."""
+        if question.modality != "text" or modality == "text":
+            return True
+        highest = self._relevance[modality].features(question.vector, question.text).max(0)
+        *weights, bias = self._parameters.words_to[modality].vocabulary
+        return bool(highest @ np.array(weights) + bias >= 0.0)
+
+    def _in_words(
+        self, candidates: Sequence[Candidate], vector: Floats, text: str | None, modality: str
+    ) -> NDArray[np.float64]:
+        fitted = self._parameters.words_to[modality]
+        *weights, bias = fitted.relevance
+        features = self._relevance[modality].features(vector, text)
+        relevance = _sigmoid(features @ np.array(weights) + bias)  # (C,)
+        classes = self._classes[modality]
+        by_name = {  # of two classes with one name the better answers
+            name: max(relevance[number] for number in classes[name])
+            for candidate in candidates for name, _ in candidate.labels if name in classes
+        }  # fmt: skip
+        evidence = np.array([_evidence(candidate.labels, by_name, modality) for candidate in candidates])
+        slope, cosine, intercept = fitted.answer
+        return _sigmoid(slope * np.log(evidence + EVIDENCE_FLOOR) + cosine * _scores(candidates) + intercept)
+
+    def _by_labels(
+        self, candidates: Sequence[Candidate], question: Question, modality: str
+    ) -> NDArray[np.float64]:
+        total = np.zeros(len(candidates))
+        if modality == "text":
+            slope, bias = self._parameters.alike["text"]
+            return _sigmoid(slope * _scores(candidates) + bias)
+        for name, probability in question.labels[:_EXAMPLE_LABELS]:
+            total += probability * self._in_words(candidates, question.vector, name, modality)
+        return np.minimum(total, 1.0)
+
+
+class EmbeddedCalibration(SearchCalibration):
+    """For the embedded encoders, whose vocabularies are read from the pulled models.
+
+    Raises ModelMissingError where they have not been pulled.
+    """
+
+    def __init__(self) -> None:
+        from multimodal.embeddings import models
+        from multimodal.embeddings.conse import Vocabulary
+
+        folders = {"image": "efficientnet-lite0", "audio": "yamnet"}
+        super().__init__({modality: Vocabulary.load(models.folder_of(name)) for modality, name in folders.items()})
+
+
+def _evidence(labels: Labels, relevance: Mapping[str, float], modality: str) -> float:
+    shares = [probability * relevance.get(name, 0.0) for name, probability in labels]
+    if modality == "image":
+        return float(min(sum(shares), 1.0))
+    return float(1.0 - np.prod([1.0 - share for share in shares]))
+
+
+def _scores(candidates: Sequence[Candidate]) -> NDArray[np.float64]:
+    return np.array([candidate.score for candidate in candidates], np.float64)
+
+
+def _sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(x, -60.0, 60.0))), np.float64)
