@@ -14,8 +14,9 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +35,7 @@ _WORDS = tuple(f"word{number}" for number in range(2000))
 
 def _directions(rng: np.random.Generator, count: int, dimension: int) -> Vector:
     rows = rng.standard_normal((count, dimension), dtype=np.float32)
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
 
 
 class _Mind:
@@ -66,7 +67,7 @@ class _Mind:
     def near(self, size: int) -> Vector:
         """A direction with a cosine of about .87 to the scene's."""
         vector = self.scene[size] + 0.5 * _directions(self._rng, 1, size)[0]
-        return (vector / np.linalg.norm(vector)).astype(np.float32)
+        return np.asarray(vector / np.linalg.norm(vector), np.float32)
 
 
 class _Calibration:
@@ -109,7 +110,7 @@ def measure(directory: Path, mind: _Mind, questions: int) -> dict[str, float]:
     """Seconds of the first question of each kind (it may load an index); of those that follow p50, p95 and the mean of
     what the processor worked, which a busy machine does not stretch, ms."""
     rng = np.random.default_rng(2)
-    kinds = {
+    kinds: dict[str, Callable[[], dict[str, Any]]] = {
         "words, all three": lambda: {"question": f"{rng.choice(_WORDS)} {rng.choice(_WORDS)}"},
         "seen:": lambda: {"question": "seen:scene"},
         "seen: and heard:": lambda: {"question": "seen:scene heard:scene"},
@@ -123,13 +124,13 @@ def measure(directory: Path, mind: _Mind, questions: int) -> dict[str, float]:
     with Search(directory, mind, ExactIndex, _Calibration()) as search:
         for kind, make in kinds.items():
             began = time.perf_counter()
-            answer = search.ask(**make(), now=0)  # type: ignore[arg-type]
+            answer = search.ask(**make(), now=0)
             numbers[f"{kind}: first, s"] = time.perf_counter() - began
             took = []
             busy = time.process_time()
             for _ in range(questions):
                 began = time.perf_counter()
-                search.ask(**make(), now=0)  # type: ignore[arg-type]
+                search.ask(**make(), now=0)
                 took.append((time.perf_counter() - began) * 1e3)
             numbers[f"{kind}: processor, ms"] = (time.process_time() - busy) * 1e3 / questions
             numbers[f"{kind}: p50, ms"], numbers[f"{kind}: p95, ms"] = np.percentile(took, [50, 95]).tolist()

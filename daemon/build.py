@@ -99,11 +99,12 @@ def configured(config: Config, *, clock: Clock, registry: Registry | None = None
         for name, stream in config.streams.items()
     }
     live = config.mode == "live"
+    opened = clock.now() if live else None
     times = {name: stream_time(config, stream, live=live) for name, stream in config.streams.items()}
     with ExitStack() as stack:
         recorder = None
         if config.record.path is not None:
-            recorder = _recorder(config, config.record.path, times, clock, live=live)
+            recorder = _recorder(config, config.record.path, times, clock, opened)
             stack.callback(recorder.close)
         yield Group(
             sources=sources,
@@ -112,6 +113,10 @@ def configured(config: Config, *, clock: Clock, registry: Registry | None = None
             live=live,
             bounds={name: time.bound for name, time in times.items()},
             limits={name: channel_limits(stream) for name, stream in config.streams.items()},
+            overflows={
+                name: stream.channel.overflow for name, stream in config.streams.items() if stream.channel.overflow
+            },
+            since=opened,
             tap=recorder.tap if recorder is not None else None,
             trouble=_trouble,
         )
@@ -140,6 +145,7 @@ def replayed(
         clock=clock,
         live=False,
         bounds={name: time.bound for name, time in times.items()},
+        since=recorded.opened if recorded is not None else None,
         speed=speed,
         trouble=_trouble,
     )
@@ -216,10 +222,12 @@ def windower(
     return made
 
 
-def _recorder(config: Config, path: Path, times: Mapping[str, StreamTime], clock: Clock, *, live: bool) -> Recorder:
+def _recorder(
+    config: Config, path: Path, times: Mapping[str, StreamTime], clock: Clock, opened: int | None
+) -> Recorder:
     alignment = Alignment(
         length=config.align.length, hop=config.align.hop, streams=times, group=config.group,
-        lateness=config.align.lateness, opened=clock.now() if live else None,
+        lateness=config.align.lateness, opened=opened,
     )  # fmt: skip
     return Recorder(
         path,

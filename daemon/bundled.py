@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from importlib import resources
 from pathlib import Path
 
-QUESTIONS = ()
+QUESTIONS: tuple[tuple[str, str], ...] = ()
 """Title and question: one by picture, one by sound, one by words."""
 
 

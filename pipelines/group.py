@@ -16,7 +16,7 @@ from pipelines.clock import Clock
 from pipelines.errors import SourceError
 from pipelines.merge import Merged, merge_by_time, merge_live
 from pipelines.pace import pace
-from pipelines.protocols import Source
+from pipelines.protocols import Overflow, Source
 from pipelines.stages.align import align
 from pipelines.window import Window, Windower
 
@@ -32,6 +32,8 @@ class Group:
         live: the clock may decide, in order of arrival; else by event time, lowest head first.
         bounds: disorder each stream admits, ns, as the windower has it; used by event time only.
         limits: of the channels, by stream.
+        overflows: instead of what a source asks for, by stream.
+        since: windows that begin before it are dropped: when this live run, or the one a recording holds, was opened.
         speed: of a replay, as a multiple of real time; None is as fast as it goes.
         tap: stands in front of align and sees exactly what it takes (the recorder).
         trouble: told of a source that failed, by stream.
@@ -46,6 +48,8 @@ class Group:
         live: bool,
         bounds: Mapping[str, int] | None = None,
         limits: Mapping[str, ChannelLimits] | None = None,
+        overflows: Mapping[str, Overflow] | None = None,
+        since: int | None = None,
         speed: float | None = None,
         tap: Tap | None = None,
         trouble: Trouble = lambda stream, error: None,
@@ -56,6 +60,7 @@ class Group:
         self._clock = clock
         self._live = live
         self._bounds = dict(bounds or {})
+        self._since = since
         self._speed = speed
         self._tap = tap
         self._trouble = trouble
@@ -64,7 +69,7 @@ class Group:
         self.channels = {
             stream: Channel(
                 stream,
-                overflow=source.overflow,
+                overflow=(overflows or {}).get(stream, source.overflow),
                 clock=clock,
                 limits=(limits or {}).get(stream),
                 arrivals=self._arrivals,
@@ -85,7 +90,7 @@ class Group:
                 events = await stack.enter_async_context(aclosing(pace(events, self._clock, self._speed)))
             if self._tap is not None:
                 events = await stack.enter_async_context(aclosing(self._tap(events)))
-            yield await stack.enter_async_context(aclosing(align(events, self.windower, self._clock)))
+            yield await stack.enter_async_context(aclosing(align(events, self.windower, self._clock, self._since)))
 
     def stop(self) -> None:
         """End the watching; what has arrived is still aligned. May be called more than once."""

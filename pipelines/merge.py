@@ -79,7 +79,8 @@ async def merge_by_time(
                     event = channel.take()
                     at = event.start if isinstance(event, Gap) else event.timestamp
                     heapq.heappush(heads, (at, number, event))
-                    fresh.append((channel.stream, at))
+                    if not isinstance(event, Gap):  # a gap promises nothing about what comes behind it
+                        fresh.append((channel.stream, at))
                     del waiting[number]
                 elif channel.closed:
                     del waiting[number]

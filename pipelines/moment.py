@@ -174,7 +174,7 @@ def _mean_direction(vectors: Sequence[Vector]) -> Vector:
         return vectors[0]
     total = np.sum(np.stack(vectors).astype(np.float64), axis=0)  # (n, D) -> (D,)
     length = float(np.sqrt(np.sum(total * total)))
-    return (total / length if length > 0 else total).astype(np.float32)
+    return np.asarray(total / length if length > 0 else total, np.float32)
 
 
 def _mean_labels(labels: Sequence[Sequence[tuple[str, float]]]) -> tuple[tuple[str, float], ...]:

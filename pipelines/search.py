@@ -13,8 +13,10 @@ A picture or a sound as a question is asked of the same modality in its encoder'
 
 from __future__ import annotations
 
+import gc
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TypeAlias
@@ -38,6 +40,7 @@ WHOLE_PHRASE = 0.97  # the same, side by side and in order
 FIRST = (
     256  # candidates looked at; as long as the last quarter of them still holds a confident one, eight times as many
 )
+AT_ONCE = 2048  # nearest rows that one pass over an index brings
 MOST = 16_384
 CONTEXT = 160  # characters of a text that was found by its meaning
 
@@ -114,7 +117,7 @@ class Search:
             )
         if limit < 1:
             raise QuestionError(f"at least one hit must be asked for, not {limit}")
-        with self._one:
+        with self._one, _no_collections():
             if self._reader.empty():
                 return Answer(
                     "no confident match", hint="the store holds no moments yet: run or replay something first"
@@ -125,7 +128,7 @@ class Search:
                 parts.append(self._example(self._question(image=image), "image", scope))
             if audio is not None:
                 parts.append(self._example(self._question(audio=audio), "audio", scope))
-        return self._answer(parts, newest=newest, limit=limit)
+            return self._answer(parts, newest=newest, limit=limit)
 
     def interrupt(self) -> None:
         """End the question that is being answered in another thread; `ask` raises StoreError there."""
@@ -178,17 +181,24 @@ class Search:
     def _near(self, part: _Part, question: Encoded, modality: Modality, space: Space, scope: _Scope) -> None:
         """Add the confident moments among the nearest vectors, looking further while that is worth it."""
         vector = question.vector if space == "shared" else question.native
-        looked, k = FIRST, 4 * FIRST
+        looked, k = FIRST, AT_ONCE
         nearest = self._vectors.nearest(space, modality, vector, k, between=scope.between, streams=scope.streams)
+        ranked: list[tuple[Found, float]] = []
+        candidates: list[Candidate] = []
+        done = 0
         while True:
-            ranked = self._vectors.views(nearest[:looked])
-            confidences = self._confidences(ranked, question, modality, space)
+            more = self._vectors.views(nearest[done:looked])
+            done = looked
+            ranked += more
+            candidates += [Candidate(score, found.labels, found.quality) for found, score in more]
+            confidences = self._confidences(candidates, question, modality, space)
             tail = confidences[-(len(confidences) // 4 or 1) :]
             if looked >= min(len(nearest), MOST) or max(tail, default=0.0) < self._threshold:
                 break
-            looked *= 4
-            if looked > k:
-                k = looked
+            if looked < k:
+                looked = min(4 * looked, k)
+            else:
+                looked, k, done, ranked, candidates = 4 * k, 4 * k, 0, [], []
                 nearest = self._vectors.nearest(
                     space, modality, vector, k, between=scope.between, streams=scope.streams
                 )
@@ -199,11 +209,10 @@ class Search:
         part.best = max(part.best, max(confidences, default=0.0))
 
     def _confidences(
-        self, ranked: Sequence[tuple[Found, float]], question: Encoded, modality: Modality, space: Space
+        self, candidates: Sequence[Candidate], question: Encoded, modality: Modality, space: Space
     ) -> list[float]:
-        if not ranked:
+        if not candidates:
             return []
-        candidates = [Candidate(score, found.labels, found.quality) for found, score in ranked]
         try:
             return self._calibration.confidence(candidates, question, modality)
         except LookupError:
@@ -270,6 +279,18 @@ class _Scope:
             raise QuestionError(
                 f"no moment of stream {unknown[0]!r} is in this store; it has {', '.join(sorted(known))}"
             )
+
+
+@contextmanager
+def _no_collections() -> Iterator[None]:
+    """Thousands of short-lived rows would set off searches for cycles, which they have none of, at 20 ms each."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _shortened(text: str | None) -> str | None:

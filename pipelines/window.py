@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from pipelines.cut import Cut, Script
-from pipelines.grid import Grid
-from pipelines.intake import Counters, Intake
-from pipelines.live import Live
 from pipelines.packet import Gap, Packet
-from pipelines.scripted import Scripted
-from pipelines.shelf import Shelf, Window, window_id
 from pipelines.watermark import UNSEEN, StreamTime
+from pipelines.windowing.cut import Cut, Script
+from pipelines.windowing.grid import Grid
+from pipelines.windowing.intake import Counters, Intake
+from pipelines.windowing.live import Live
+from pipelines.windowing.scripted import Scripted
+from pipelines.windowing.shelf import Shelf, Window, window_id
 
 __all__ = ["REFUSED", "Counters", "Cut", "StreamTime", "Window", "Windower", "window_id"]
 

@@ -11,8 +11,8 @@ from connectors.recording.blocks import Message
 from connectors.recording.codec import Limits, Unreadable, decode
 from connectors.recording.index import Index
 from connectors.recording.schema import BOUND, MODALITY_OF
-from pipelines.cut import Cut, Reason
 from pipelines.packet import Bound, Event, Gap, Packet
+from pipelines.windowing.cut import Cut, Reason
 
 _CONTROL_LIMIT = 2**20
 ENCODINGS = ("protobuf", "json")

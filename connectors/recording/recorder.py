@@ -18,9 +18,9 @@ from connectors.recording.codec import Unreadable
 from connectors.recording.schema import Alignment
 from connectors.recording.writer import RecordingWriter
 from pipelines.clock import Clock
-from pipelines.cut import Cut
 from pipelines.errors import RecordingError
 from pipelines.packet import Bound, Event, Gap, Modality, Packet
+from pipelines.windowing.cut import Cut
 
 T = TypeVar("T")
 

@@ -30,10 +30,10 @@ from connectors.recording.reading import (
     stream_channels,
 )
 from connectors.recording.schema import BOUND, CONTROL_TOPICS, CUT, GAP, METADATA, MODALITY_OF, REFUSED, Alignment
-from pipelines.cut import Cut
 from pipelines.errors import RecordingError
 from pipelines.packet import Event, Modality
 from pipelines.protocols import Overflow
+from pipelines.windowing.cut import Cut
 
 
 @dataclass(frozen=True, slots=True)

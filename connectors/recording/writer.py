@@ -23,8 +23,8 @@ from connectors.recording.schema import (
     Alignment,
     control_schema,
 )
-from pipelines.cut import Cut
 from pipelines.packet import Bound, Event, Gap, Modality, Packet
+from pipelines.windowing.cut import Cut
 
 _UINT64 = 2**64 - 1
 

@@ -41,7 +41,7 @@ class ExactIndex:
             raise InputError(f"an index needs a dimension of 1 or more, not {dimension}")
         self.dimension = dimension
         self._segments: list[_Segment] = []
-        self._places: dict[int, tuple[_Segment, int]] = {}
+        self._places: dict[int, int] = {}  # key -> place: position of its segment * ROWS + row
 
     def __len__(self) -> int:
         return len(self._places)
@@ -70,16 +70,15 @@ class ExactIndex:
         times = np.asarray(timestamps, np.int64)
         done = 0
         while done < len(keys):
-            if not self._segments or self._segments[-1].full:
-                self._segments.append(_Segment(self.dimension))
-            segment = self._segments[-1]
-            first = segment.used
+            number = self._with_room()
+            segment = self._segments[number]
+            first = number * ROWS + segment.used
             taken = segment.append(keys[done:], rows[done:], times[done:])
-            for row, key in enumerate(keys[done : done + taken], first):
+            for place, key in enumerate(keys[done : done + taken], first):
                 earlier = self._places.get(key)
                 if earlier is not None:  # twice in one call
-                    earlier[0].kill(earlier[1])
-                self._places[key] = (segment, row)
+                    self._segments[earlier // ROWS].kill(earlier % ROWS)
+                self._places[key] = place
             done += taken
 
     def remove(self, key: int) -> None:
@@ -87,10 +86,10 @@ class ExactIndex:
         place = self._places.pop(key, None)
         if place is None:
             return
-        segment, row = place
-        segment.kill(row)
+        segment = self._segments[place // ROWS]
+        segment.kill(place % ROWS)
         if segment.live * 2 < segment.used and segment.full:
-            self._rebuild(segment)
+            self._rebuild(place // ROWS)
 
     def query(self, vector: NDArray[np.floating], k: int, between: tuple[int, int] | None = None) -> list[Hit]:
         """The k rows nearest to `vector`, best first (of equal ones the lowest key); `between` = [start, end) in ns."""
@@ -127,13 +126,21 @@ class ExactIndex:
                 torch.mv(segment.tensor, half, out=torch.from_numpy(scores[number * ROWS : (number + 1) * ROWS]))
         return scores
 
-    def _rebuild(self, segment: _Segment) -> None:
-        """Move the live rows of a segment that is mostly dead into the open one."""
-        keys, rows, times = segment.remaining()
-        self._segments.remove(segment)
-        for key in keys:
-            del self._places[key]
-        self.extend(keys, rows, times)
+    def _with_room(self) -> int:
+        """Position of the first segment that is not full."""
+        for number, segment in enumerate(self._segments):
+            if not segment.full:
+                return number
+        self._segments.append(_Segment(self.dimension))
+        return len(self._segments) - 1
+
+    def _rebuild(self, number: int) -> None:
+        """Give a segment that is mostly dead its room back."""
+        keys, rows, times = self._segments[number].remaining()
+        self._segments[number] = _Segment(self.dimension)
+        self._segments[number].append(keys.tolist(), rows, times)
+        for place, key in enumerate(keys.tolist(), number * ROWS):
+            self._places[key] = place
 
 
 class _Segment:
@@ -168,9 +175,10 @@ class _Segment:
         self._live[row] = False
         self.live -= 1
 
-    def remaining(self) -> tuple[list[int], NDArray[np.float16], list[int]]:
+    def remaining(self) -> tuple[NDArray[np.int64], NDArray[np.float16], NDArray[np.int64]]:
+        """Keys, vectors and times of the live rows."""
         rows = np.flatnonzero(self._live)
-        return self._keys[rows].tolist(), self._vectors[rows], self._times[rows].tolist()
+        return self._keys[rows], self._vectors[rows], self._times[rows]
 
     def eligible(self, between: tuple[int, int] | None) -> NDArray[np.bool_]:
         """(ROWS,): live rows in [start, end)."""

@@ -10,8 +10,14 @@ from pipelines.packet import Bound, Packet
 from pipelines.window import Window, Windower
 
 
-async def align(events: AsyncIterable[Merged], windower: Windower, clock: Clock) -> AsyncGenerator[Window, None]:
-    """Windows as the Windower decides them; the end of `events` closes the rest."""
+async def align(
+    events: AsyncIterable[Merged], windower: Windower, clock: Clock, since: int | None = None
+) -> AsyncGenerator[Window, None]:
+    """Windows as the Windower decides them; the end of `events` closes the rest.
+
+    Windows that begin before `since` (ns) are dropped: a live run saw only a part of them, and an earlier run may have
+    stored the better one.
+    """
     async for event in events:
         now = clock.now()
         if isinstance(event, Packet):
@@ -25,6 +31,8 @@ async def align(events: AsyncIterable[Merged], windower: Windower, clock: Clock)
         else:
             windows = windower.gap(event, now)
         for window in windows:
-            yield window
+            if since is None or window.start >= since:
+                yield window
     for window in windower.close():
-        yield window
+        if since is None or window.start >= since:
+            yield window

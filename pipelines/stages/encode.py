@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass
 
+from pipelines.ahead import Ahead
 from pipelines.batch import Batcher
-from pipelines.ordered import ordered
 from pipelines.packet import Packet
 from pipelines.protocols import Encoded
 from pipelines.select import select
@@ -23,18 +23,23 @@ class EncodedWindow:
     encoded: Mapping[str, list[Encoded]]
 
 
-def encode(
+async def encode(
     windows: AsyncIterator[Window], batchers: Mapping[str, Batcher], max_in_flight: int
 ) -> AsyncGenerator[EncodedWindow, None]:
-    """At most `max_in_flight` windows are under way; `batchers` are by modality."""
+    """At most `max_in_flight` windows wait for the mind; `batchers` are by modality."""
 
-    async def one(window: Window) -> EncodedWindow:
+    def submit(window: Window) -> tuple[Window, dict[str, list[Packet]], dict[str, list[asyncio.Future[Encoded]]]]:
         chosen = select(window)
         futures = {
             stream: [batchers[packet.modality].submit(packet) for packet in packets]
             for stream, packets in chosen.items()
         }
-        await asyncio.wait([future for row in futures.values() for future in row])  # shared: never cancelled from here
-        return EncodedWindow(window, chosen, {stream: [f.result() for f in row] for stream, row in futures.items()})
+        return window, chosen, futures
 
-    return ordered(windows, one, max_in_flight)
+    async with Ahead(windows, submit, max_in_flight) as under_way:
+        while (begun := await under_way.next()) is not None:
+            window, chosen, futures = begun
+            waiting = [future for row in futures.values() for future in row if not future.done()]
+            if waiting:
+                await asyncio.wait(waiting)  # shared with other windows: never cancelled from here
+            yield EncodedWindow(window, chosen, {stream: [f.result() for f in row] for stream, row in futures.items()})

@@ -63,7 +63,7 @@ class VectorIndexes:
             for hit in index.query(vector, k, between)
         ]
         found.sort(key=lambda hit: (-hit[1], hit[0]))
-        return [(key, score) for key, score in found[:k]]
+        return found[:k]
 
     def views(self, nearest: Sequence[tuple[int, float]]) -> list[tuple[Found, float]]:
         """What `nearest` found, in its order; a view that was dropped meanwhile is left out."""

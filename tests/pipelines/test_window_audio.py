@@ -9,9 +9,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pipelines.grid import middle_of, sample_at
 from pipelines.packet import SECOND, Packet
 from pipelines.window import StreamTime, Window, Windower
+from pipelines.windowing.grid import middle_of, sample_at
 
 RATES = [16000, 44100, 48000]
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import TypeAlias
 
-from pipelines.grid import cut_samples, middle_of, sample_at
 from pipelines.packet import SECOND, Gap, Packet
 from pipelines.watermark import UNSEEN, StreamTime
+from pipelines.windowing.grid import cut_samples, middle_of, sample_at
 
 FAR = 1 << 80
 """Later than any time: the progress of a stream that has ended."""

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
-from pipelines.cut import Reason
-from pipelines.grid import Grid
-from pipelines.intake import FAR, Entry, Intake
 from pipelines.packet import Gap, Packet
+from pipelines.windowing.cut import Reason
+from pipelines.windowing.grid import Grid
+from pipelines.windowing.intake import FAR, Entry, Intake
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from pipelines.cut import Cut, Reason
-from pipelines.intake import FAR, Entry, Intake
 from pipelines.packet import SECOND
-from pipelines.shelf import Shelf, Window, size
 from pipelines.watermark import UNSEEN, StreamTime, Watermarks
+from pipelines.windowing.cut import Cut, Reason
+from pipelines.windowing.intake import FAR, Entry, Intake
+from pipelines.windowing.shelf import Shelf, Window, size
 
 MEMORY = 3600 * SECOND
 """How long, beyond the lateness, it is known which windows were cut."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Set
 
-from pipelines.cut import Cut, Reason, Script
-from pipelines.intake import FAR, Entry, Intake
-from pipelines.shelf import Shelf, Window, size
 from pipelines.watermark import UNSEEN
+from pipelines.windowing.cut import Cut, Reason, Script
+from pipelines.windowing.intake import FAR, Entry, Intake
+from pipelines.windowing.shelf import Shelf, Window, size
 
 
 class Scripted:

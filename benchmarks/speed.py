@@ -1,0 +1,177 @@
+"""`sensorium bench speed`: each bare encoder beside the whole pipeline, complete moments, and the program itself.
+
+    python -m benchmarks.speed [--json] [--repeats 5]
+
+Bare is the least that can be done on this runtime: JPEGs decoded and resized, texts split into tokens, sounds turned into
+spectra, then the model, in batches of the pipeline's size. The pipeline is what `sensorium replay` runs: sources,
+channels, merge, windows of one second, the mind, moments in a store on disk with their thumbnails. Both do the same
+contents, all different, in turn, so that what else the machine does meets both. The ratio of the two is the pipeline's
+cost; the goals in items a second were set on two cores with AMX, which other machines may not reach.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from benchmarks import contents, program
+from benchmarks.measuring import Figure, in_turn, rate, ratio, report
+from daemon import build, picture
+from daemon.config import Config, load
+from daemon.mind import open_mind
+from multimodal.embeddings import models
+from multimodal.embeddings.image import SIDE
+from multimodal.embeddings.runtime import open_runtime
+from multimodal.embeddings.spectrum import spectra
+from pipelines.clock import BootClock
+from pipelines.group import Group
+from pipelines.packet import SECOND, Packet
+from pipelines.protocols import Mind
+from pipelines.testing import ScriptedSource
+from pipelines.window import Windower
+
+BATCH = 32
+SHARE = 0.9
+"""Of what the bare encoders allow, the goal."""
+
+GOALS = {"text": 1000.0, "image": 280.0, "audio": 2000.0}
+UNITS = {"text": "texts/s", "image": "pictures/s", "audio": "patches/s"}
+STREAMS = {"text": 16, "image": 4, "audio": 8}
+"""Streams of one kind in a group, each with one item in each window."""
+
+
+class Bare:
+    """The encoders without anything round them."""
+
+    def __init__(self) -> None:
+        from tokenizers import Tokenizer
+
+        self._tokenizer = Tokenizer.from_file(str(models.folder_of("minilm") / "tokenizer.json"))
+        self._tokenizer.no_padding()
+        self._run = {
+            modality: open_runtime(name, batch=BATCH)
+            for modality, name in (("text", "minilm"), ("image", "efficientnet-lite0"), ("audio", "yamnet"))
+        }
+
+    def __call__(self, modality: str, items: Sequence[Any]) -> None:
+        """Encode `items` in batches."""
+        prepare = {"text": self._ids, "image": self._pixels, "audio": self._spectra}[modality]
+        for i in range(0, len(items), BATCH):
+            self._run[modality](prepare(items[i : i + BATCH]))
+
+    def _ids(self, texts: Sequence[str]) -> Any:
+        ids = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(list(texts))]
+        block = np.zeros((len(ids), max(map(len, ids))), np.int64)
+        for row, own in zip(block, ids, strict=True):
+            row[: len(own)] = own
+        return block
+
+    def _pixels(self, jpegs: Sequence[bytes]) -> Any:
+        import cv2
+
+        block = np.empty((len(jpegs), SIDE, SIDE, 3), np.uint8)
+        for out, jpeg in zip(block, jpegs, strict=True):
+            cv2.resize(picture.decode(jpeg), (SIDE, SIDE), dst=out, interpolation=cv2.INTER_AREA)
+        return block
+
+    def _spectra(self, sounds: Sequence[Any]) -> Any:
+        return np.concatenate([spectra(sound[:, 0].astype(np.float32) / 32768) for sound in sounds])
+
+
+def through(config: Config, mind: Mind, packets: Mapping[str, Sequence[Packet]]) -> int:
+    """All `packets`, by stream, through a pipeline with a store of its own; how many moments came out."""
+    with tempfile.TemporaryDirectory(prefix="sensorium-speed-") as folder:
+        config = replace(config, store=replace(config.store, path=Path(folder)))
+        clock = BootClock()
+        group = Group(
+            sources={stream: ScriptedSource(row) for stream, row in packets.items()},
+            windower=Windower(length=SECOND, streams=list(packets)),
+            clock=clock,
+            live=False,
+        )
+        with build.pipeline(config, group, mind, clock=clock) as pipeline:
+            asyncio.run(pipeline.run())
+        return pipeline.runner.moments
+
+
+def spread(modality: Any, items: Sequence[Any], streams: int) -> dict[str, list[Packet]]:
+    """Packets of `items`, one of each stream in each second."""
+    rate_ = contents.RATE if modality == "audio" else None
+    return {
+        f"{modality}.{number}": [
+            Packet(f"{modality}.{number}", modality, second * SECOND, item, rate_)
+            for second, item in enumerate(items[number::streams])
+        ]
+        for number in range(streams)
+    }
+
+
+def encoders(config: Config, mind: Mind, bare: Bare, count: Mapping[str, int], repeats: int) -> list[Figure]:
+    """Each encoder bare and through the pipeline, then complete moments beside their bare limit."""
+    items: dict[str, Sequence[Any]] = {
+        "text": contents.texts(count["text"]),
+        "image": contents.pictures(count["image"]),
+        "audio": contents.sounds(count["audio"]),
+    }
+    moments = min(count.values())
+    whole = {
+        name: row for modality in items for name, row in spread(modality, items[modality][:moments], 1).items()
+    }  # one of each in each window
+    measures: dict[str, Callable[[], float]] = {}
+    for modality, row in items.items():
+        packets = spread(modality, row, STREAMS[modality])
+        measures[f"bare {modality}"] = lambda m=modality, r=row: rate(len(r), lambda: bare(m, r))  # type: ignore[misc]
+        measures[f"pipeline {modality}"] = lambda p=packets, r=row: rate(len(r), lambda: through(config, mind, p))  # type: ignore[misc]
+    measures["moments"] = lambda: rate(moments, lambda: through(config, mind, whole))
+    found = in_turn(measures, repeats)
+    figures = []
+    for modality in items:
+        own, bared, unit = found[f"pipeline {modality}"], found[f"bare {modality}"], UNITS[modality]
+        figures += [
+            Figure(f"{modality}: bare encoder", median(bared), unit),
+            Figure(f"{modality}: through the pipeline", median(own), unit, GOALS[modality]),
+            Figure(f"{modality}: share of bare", ratio(own, bared), "", SHARE),
+        ]
+    limits = [1 / sum(1 / rates) for rates in np.array([found[f"bare {m}"] for m in items]).T]
+    figures += [
+        Figure("moments: limit of the bare encoders", median(limits), "moments/s"),
+        Figure("moments: complete, stored", median(found["moments"]), "moments/s", 150.0),
+        Figure("moments: share of the limit", ratio(found["moments"], limits), "", SHARE),
+    ]
+    return figures
+
+
+def run(as_json: bool = False, *, repeats: int = 5, count: Mapping[str, int] | None = None, whole: bool = True) -> int:
+    """All of it; `whole`: the recording and the program too. 1 where a goal was missed."""
+    from daemon.cli import _pull
+
+    _pull.ensure_models()
+    config = load(Path("/dev/null"), environ={})
+    count = count or {"text": 1024, "image": 256, "audio": 1024}
+    with open_mind(config) as mind:
+        figures = encoders(config, mind, Bare(), count, repeats)
+        fingerprint = mind.fingerprint
+    if whole:
+        figures += program.figures()
+    return report("speed", figures, notes=[f"model: {fingerprint}"], as_json=as_json)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="Bare encoders, the pipeline and the program.")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--repeats", type=int, default=5)
+    options = parser.parse_args(arguments)
+    return run(options.json, repeats=options.repeats)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
