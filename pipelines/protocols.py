@@ -157,7 +157,10 @@ class Calibration(Protocol):
     """What a score is worth."""
 
     def confidence(self, candidates: Sequence[Candidate], question: Encoded, modality: Modality) -> list[float]:
-        """Probability that each candidate (best first; one question, moments of one modality) is a right answer."""
+        """Probability that each candidate (best first; one question, moments of one modality) is a right answer.
+
+        It looks at each one alone: the same candidate is worth the same among others.
+        """
         ...
 
     def in_vocabulary(self, question: Encoded, modality: Modality) -> bool:

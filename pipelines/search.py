@@ -181,38 +181,30 @@ class Search:
     def _near(self, part: _Part, question: Encoded, modality: Modality, space: Space, scope: _Scope) -> None:
         """Add the confident moments among the nearest vectors, looking further while that is worth it."""
         vector = question.vector if space == "shared" else question.native
-        looked, k = FIRST, AT_ONCE
+        asked = frozenset(name for name, _ in question.labels)
+        looked, k = 0, AT_ONCE
         nearest = self._vectors.nearest(space, modality, vector, k, between=scope.between, streams=scope.streams)
-        ranked: list[tuple[Found, float]] = []
-        candidates: list[Candidate] = []
-        done = 0
-        while True:
-            more = self._vectors.views(nearest[done:looked])
-            done = looked
-            ranked += more
-            candidates += [Candidate(score, found.labels, found.quality) for found, score in more]
-            confidences = self._confidences(candidates, question, modality, space)
-            tail = confidences[-(len(confidences) // 4 or 1) :]
-            if looked >= min(len(nearest), MOST) or max(tail, default=0.0) < self._threshold:
+        while looked < min(len(nearest), MOST):
+            size = max(FIRST, looked // 4)
+            ranked = self._vectors.views(nearest[looked : looked + size])
+            confidences = self._confidences(ranked, question, modality, space)
+            for (found, score), confidence in zip(ranked, confidences, strict=True):
+                if confidence >= self._threshold:
+                    part.add(Match(found, confidence, score, asked, _shortened(found.text)))
+            part.best = max(part.best, max(confidences, default=0.0))
+            if max(confidences[-(size // 4) :], default=0.0) < self._threshold:
                 break
-            if looked < k:
-                looked = min(4 * looked, k)
-            else:
-                looked, k, done, ranked, candidates = 4 * k, 4 * k, 0, [], []
+            looked += size
+            if looked >= k:
+                k = 4 * k
                 nearest = self._vectors.nearest(
                     space, modality, vector, k, between=scope.between, streams=scope.streams
                 )
-        asked = frozenset(name for name, _ in question.labels)
-        for (found, score), confidence in zip(ranked, confidences, strict=True):
-            if confidence >= self._threshold:
-                part.add(Match(found, confidence, score, asked, _shortened(found.text)))
-        part.best = max(part.best, max(confidences, default=0.0))
 
     def _confidences(
-        self, candidates: Sequence[Candidate], question: Encoded, modality: Modality, space: Space
+        self, ranked: Sequence[tuple[Found, float]], question: Encoded, modality: Modality, space: Space
     ) -> list[float]:
-        if not candidates:
-            return []
+        candidates = [Candidate(score, found.labels, found.quality) for found, score in ranked]
         try:
             return self._calibration.confidence(candidates, question, modality)
         except LookupError:
