@@ -10,7 +10,7 @@ RATE = 16_000
 PATCH = 15_600
 """Samples of one sound patch, 0.975 s at 16 kHz."""
 
-_WORDS = (
+_WORDS = (  # noqa: SIM905 - a sentence is easier to read
     "a the someone two children dog cat truck train red green old small large near behind on under door kitchen street "
     "garden window table runs stands barks plays opens closes sings falls waits shouts rain wind music glass water"
 ).split()

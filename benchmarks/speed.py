@@ -64,9 +64,11 @@ class Bare:
 
     def __call__(self, modality: str, items: Sequence[Any]) -> None:
         """Encode `items` in batches."""
-        prepare = {"text": self._ids, "image": self._pixels, "audio": self._spectra}[modality]
+        prepare: Callable[[Sequence[Any]], Any] = {"text": self._ids, "image": self._pixels, "audio": self._spectra}[
+            modality
+        ]
         for i in range(0, len(items), BATCH):
-            self._run[modality](prepare(items[i : i + BATCH]))
+            self._run[modality](self._prepare[modality](items[i : i + BATCH]))
 
     def _ids(self, texts: Sequence[str]) -> Any:
         ids = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(list(texts))]

@@ -10,8 +10,7 @@ from pipelines.ahead import Ahead
 from pipelines.clock import Clock
 from pipelines.moment import Moment
 from pipelines.stages.encode import EncodedWindow
-from pipelines.store import Clip, Store
-from pipelines.store.values import Stored
+from pipelines.store import Clip, Store, Stored
 
 
 async def keep(
@@ -31,7 +30,8 @@ async def keep(
 
     def put(items: Sequence[tuple[EncodedWindow, Moment]]) -> list[Future[Stored | None]]:
         return [
-            store.put(moment, clips(encoded), {"age": str(max(clock.now() - moment.end, 0))}) for encoded, moment in items
+            store.put(moment, clips(encoded), {"age": str(max(clock.now() - moment.end, 0))})
+            for encoded, moment in items
         ]
 
     loop = asyncio.get_running_loop()
