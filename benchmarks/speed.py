@@ -62,11 +62,12 @@ class Bare:
             for modality, name in (("text", "minilm"), ("image", "efficientnet-lite0"), ("audio", "yamnet"))
         }
 
+        self._prepare: dict[str, Callable[[Sequence[Any]], Any]] = {
+            "text": self._ids, "image": self._pixels, "audio": self._spectra,
+        }  # fmt: skip
+
     def __call__(self, modality: str, items: Sequence[Any]) -> None:
         """Encode `items` in batches."""
-        prepare: Callable[[Sequence[Any]], Any] = {"text": self._ids, "image": self._pixels, "audio": self._spectra}[
-            modality
-        ]
         for i in range(0, len(items), BATCH):
             self._run[modality](self._prepare[modality](items[i : i + BATCH]))
 
