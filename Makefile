@@ -33,7 +33,7 @@ soak: $(VENV)/.ready-dev
 	SENSORIUM_SOAK=1 $(PY) -m pytest -m soak
 
 record-demo: $(VENV)/.ready-dev
-	$(PY) -m examples.record_demo
+	$(PY) -m examples.make_recording
 
 clean:
 	rm -rf $(VENV)

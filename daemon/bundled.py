@@ -6,7 +6,11 @@ from contextlib import AbstractContextManager
 from importlib import resources
 from pathlib import Path
 
-QUESTIONS: tuple[tuple[str, str], ...] = ()
+QUESTIONS = (
+    ("By picture", "seen:a panda"),
+    ("By sound", "heard:a crow cawing"),
+    ("By words", "said:burnt toast"),
+)
 """Title and question: one by picture, one by sound, one by words."""
 
 
