@@ -81,14 +81,17 @@ def _thumbnail(jpeg: bytes) -> bytes:
 def _wave(packet: Packet) -> bytes:
     import soxr
 
-    samples = np.asarray(packet.payload, np.float32).mean(axis=1)  # (n, channels) -> (n,)
-    rate = int(packet.rate or RATE)
-    if rate != RATE:
-        samples = soxr.resample(samples, rate, RATE, quality="MQ")
+    payload, rate = np.asarray(packet.payload), int(packet.rate or RATE)
+    if (payload.shape[1], rate) == (1, RATE):
+        pcm = payload.astype("<i2", copy=False)
+    else:
+        mono = payload.mean(axis=1, dtype=np.float32)  # (n, channels) -> (n,)
+        mono = soxr.resample(mono, rate, RATE, quality="MQ")
+        pcm = np.clip(np.round(mono), -32768, 32767).astype("<i2")
     file = io.BytesIO()
     with wave.open(file, "wb") as out:
         out.setnchannels(1)
         out.setsampwidth(2)
         out.setframerate(RATE)
-        out.writeframes(np.clip(np.round(samples), -32768, 32767).astype("<i2").tobytes())
+        out.writeframes(pcm.tobytes())
     return file.getvalue()

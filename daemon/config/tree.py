@@ -1,25 +1,15 @@
-"""What the program was told to do, as one frozen tree: flags, else environment, else config.yaml, else defaults.
-
-    config = load(Path("config.yaml"))          # raises ConfigError: all mistakes at once, each with its place
-    config.align.length                         # 2_000_000_000; instants and durations are ns, sizes are bytes
-
-`config.yaml` in the repository explains every key in a line. A key of the environment is `SENSORIUM_SECTION__KEY`
-(`SENSORIUM_ALIGN__LENGTH=4s`, `SENSORIUM_STREAMS__CAMERA_FRONT__DEVICE=1`: case and punctuation of names do not count).
-"""
+"""The configuration as one frozen tree; durations are ns, sizes are bytes."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 from daemon.units import Duration, Positive, Size
 from pipelines.errors import SensoriumError
-
-if TYPE_CHECKING:
-    from daemon.registry import Registry
 
 Mode: TypeAlias = Literal["live", "event_time"]
 Overflow: TypeAlias = Literal["block", "drop_oldest", "keep_latest", "drop_newest"]
@@ -155,41 +145,3 @@ class Config:
     sinks: Mapping[str, Sink] = field(default_factory=dict)
     record: Record = field(default_factory=Record)
     logs: Logs = field(default_factory=Logs)
-
-
-def load(
-    path: Path | None = None,
-    *,
-    flags: Mapping[str, object] | None = None,
-    sets: Sequence[str] = (),
-    environ: Mapping[str, str] | None = None,
-    registry: Registry | None = None,
-) -> Config:
-    """Read and check the configuration.
-
-    Args:
-        path: the file; None reads `$SENSORIUM_CONFIG`, else ./config.yaml where there is one, else no file.
-        flags: what the command line said, nested as the file is, ``{"store": {"path": "here"}}``; None is unset.
-        sets: `KEY=VALUE` of `--set`, `align.length=4s`; the value is read as YAML. They win over `flags`.
-        environ: instead of the process's environment.
-        registry: instead of the installed sources and sinks.
-
-    Raises:
-        ConfigError: with every mistake of every layer.
-    """
-    from daemon import _layers, _typed
-    from daemon.registry import Registry
-
-    environ = os.environ if environ is None else environ
-    mistakes: list[Mistake] = []
-    tree = _layers.gather(path, flags or {}, sets, environ, mistakes)
-    config = _typed.build(tree, registry or Registry.installed(), mistakes)
-    if mistakes:
-        raise ConfigError(tuple(sorted(mistakes, key=_in_order)))
-    return config
-
-
-def _in_order(mistake: Mistake) -> tuple[bool, int]:
-    """The file's by line, then the rest as found."""
-    line = mistake.where.rpartition(":")[2]
-    return (False, int(line)) if line.isdigit() else (True, 0)

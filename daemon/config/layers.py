@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from daemon.config import Config, Mistake
+from daemon.config.tree import Config, Mistake
 
 RESERVED = frozenset({"CONFIG", "DEBUG", "MODELS", "SOAK"})
 """Variables `SENSORIUM_<name>` that are no configuration keys."""

@@ -11,8 +11,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from daemon._layers import Located
-from daemon.config import Config, Mistake, Mode, Sink, Stream
+from daemon.config.layers import Located
+from daemon.config.tree import Config, Mistake, Mode, Sink, Stream
 from daemon.registry import Component, Kind, Registry, RegistryError, is_live
 from daemon.units import Positive, parse_duration, parse_size
 from pipelines.errors import SensoriumError
