@@ -48,7 +48,8 @@ def audio_quality(samples: NDArray[np.float32], rate: int) -> Scores:
     size = max(1, rate // 50)
     count = max(1, len(samples) // size)
     frames = np.sqrt(np.mean(np.square(samples[: count * size].reshape(count, -1)), axis=1))
-    quiet, loud = (_decibel(float(x)) for x in np.percentile(frames, (10, 95)))
+    frames.sort()
+    quiet, loud = (_decibel(float(frames[round(share * (count - 1))])) for share in (0.10, 0.95))
     return _with_lowest({
         "clipping": 1 - clipped / 0.05,
         "loudness": loudness,

@@ -19,8 +19,14 @@ from multimodal.embeddings.efficientnet import CLASSES, MEAN, SCALE, EfficientNe
 from multimodal.embeddings.minilm import WIDTH, MiniLM
 from multimodal.embeddings.yamnet import BINS, FRAMES, YAMNet
 
-TOP_CLASSES = 10
-"""Classes that place a picture, or a cell of it, in the shared space."""
+TOP_CLASSES, TOP_CLASSES_OF_A_CELL = 10, 20
+"""How many classes place a picture, or a cell of it, in the shared space."""
+
+TEMPERATURE = 2.0
+"""Of the class probabilities when they place something (not of the labels). A classifier is surer of its first class than a
+place between names should be: against 1.0, R@10 of words to pictures rises from .48 to .50 on 410 objects cut out and from
+.66 to .68 on 187 whole photographs, and with twenty classes a cell is right in .87 of mosaics of two (.81) and .71 of four
+(.69)."""
 
 
 class PictureGraph(nn.Module):
@@ -39,9 +45,10 @@ class PictureGraph(nn.Module):
         x = (pixels.permute(0, 3, 1, 2).float() - MEAN) / SCALE
         features = self.net(x).flatten(2).transpose(1, 2)  # (N, F, h, w) -> (N, hw, F)
         cells = self.net.classifier(features)  # (N, hw, C)
-        pooled = cells.mean(1, keepdim=True)  # the logits of the mean feature: the classifier is linear
-        places = conse.place(torch.cat((pooled, cells), 1), self.names, TOP_CLASSES)  # (N, 1 + hw, D)
-        return places[:, 0], pooled[:, 0].softmax(-1), features.mean(1), places[:, 1:]
+        pooled = cells.mean(1)  # the logits of the mean feature: the classifier is linear
+        place = conse.place(pooled, self.names, TOP_CLASSES, TEMPERATURE)
+        places = conse.place(cells, self.names, TOP_CLASSES_OF_A_CELL, TEMPERATURE)  # (N, hw, D)
+        return place, pooled.softmax(-1), features.mean(1), places
 
 
 GRAPHS: dict[str, type[nn.Module]] = {"minilm": MiniLM, "efficientnet-lite0": PictureGraph, "yamnet": YAMNet}

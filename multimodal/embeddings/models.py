@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 
 from multimodal.errors import ModelMissingError
 
-FORMAT = 2
+FORMAT = 3
 """Of the converted folder; a folder of another format is converted anew."""
 
 

@@ -20,7 +20,7 @@ from multimodal.types import ModalityEmbedding, ModalityType
 MAX_CHARACTERS = 8192
 """A text is cut here before it is split into tokens: of a gigabyte only this much is read."""
 
-_STEP = 8  # a text is padded to the next multiple of this many tokens: its own length decides, never its neighbours'
+_STEP = 4  # a text is padded to the next multiple of this many tokens: its own length decides, never its neighbours'
 _UNKNOWN = 100  # token id of what the tokenizer has no pieces for
 
 
