@@ -206,13 +206,18 @@ def _stream_body(view: StreamView) -> dict[str, Any]:
     return body
 
 
+_PLAIN = frozenset({str, int, bool, type(None)})
+
+
 def _rounded(value: Any) -> Any:
+    if type(value) in _PLAIN:
+        return value
     if isinstance(value, float):
         if not math.isfinite(value):
             raise ValueError(f"a moment holds {value}, which has no JSON form: a stage computed it, not the input")
         return round(value, 6) + 0.0  # -0.0 + 0.0 is 0.0
-    if isinstance(value, Mapping):
-        return {key: _rounded(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_rounded(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: _rounded(item) for key, item in value.items()}
     return value

@@ -123,5 +123,5 @@ class AudioModalityEncoder:
         else:
             raise InputError(f"a sound is float or int16, not {samples.dtype}")
         if mono.ndim == 2:
-            mono = mono.mean(1)
+            mono = mono.mean(1) if mono.shape[1] > 1 else mono[:, 0]
         return mono
