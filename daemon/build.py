@@ -99,7 +99,7 @@ def configured(config: Config, *, clock: Clock, registry: Registry | None = None
         for name, stream in config.streams.items()
     }
     live = config.mode == "live"
-    opened = clock.now() if live else None
+    opened = -(-clock.now() // config.align.hop) * config.align.hop if live else None  # where the next window begins
     times = {name: stream_time(config, stream, live=live) for name, stream in config.streams.items()}
     with ExitStack() as stack:
         recorder = None

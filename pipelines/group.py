@@ -16,6 +16,7 @@ from pipelines.clock import Clock
 from pipelines.errors import SourceError
 from pipelines.merge import Merged, merge_by_time, merge_live
 from pipelines.pace import pace
+from pipelines.packet import SECOND
 from pipelines.protocols import Overflow, Source
 from pipelines.stages.align import align
 from pipelines.window import Window, Windower
@@ -33,7 +34,8 @@ class Group:
         bounds: disorder each stream admits, ns, as the windower has it; used by event time only.
         limits: of the channels, by stream.
         overflows: instead of what a source asks for, by stream.
-        since: windows that begin before it are dropped: when this live run, or the one a recording holds, was opened.
+        since: when this live run, or the one a recording holds, was opened, a multiple of the hop: windows that begin
+            before it are dropped, and a live run does not open its sources before it, so that nothing is lost with them.
         speed: of a replay, as a multiple of real time; None is as fast as it goes.
         tap: stands in front of align and sees exactly what it takes (the recorder).
         trouble: told of a source that failed, by stream.
@@ -81,8 +83,12 @@ class Group:
     async def windows(self) -> AsyncIterator[AsyncIterator[Window]]:
         """The windows, until every source has ended or `stop` was called; everything is closed on the way out."""
         async with AsyncExitStack() as stack:
+            if self._live and self._since is not None:
+                await asyncio.sleep(max(self._since - self._clock.now(), 0) / SECOND)
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             for stream, source in self._sources.items():
+                if self.channels[stream].closed:
+                    break  # stopped before it began
                 self._pumps.append(tasks.create_task(self._pump(stream, source), name=f"source {stream}"))
             stack.callback(self.stop)
             events: AsyncGenerator[Merged, None] = await stack.enter_async_context(aclosing(self._merge()))
