@@ -10,8 +10,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipelines.packet import SECOND, Packet
+from pipelines.packet import MILLISECOND, SECOND, Packet
 from pipelines.window import Window
+
+SEAM = MILLISECOND
+"""How far a part of a sound may lie from the end of the last one and still be its continuation."""
 
 
 def select(window: Window) -> dict[str, list[Packet]]:
@@ -40,11 +43,25 @@ def _sound(window: Window, packets: Sequence[Packet]) -> list[Packet]:
 
 
 def _on_grid(window: Window, rate: int, channels: int, parts: Sequence[Packet]) -> Packet:
-    places = [((part.timestamp - window.start) * rate + SECOND // 2) // SECOND for part in parts]
+    places = _places(window.start, rate, parts)
     grid = np.zeros((max(at + len(part.payload) for at, part in zip(places, parts, strict=True)), channels), np.int16)
     for at, part in zip(places, parts, strict=True):
         grid[at : at + len(part.payload)] = part.payload
     return Packet(parts[0].stream, "audio", window.start, grid, rate)
+
+
+def _places(start: int, rate: int, parts: Sequence[Packet]) -> list[int]:
+    """Number of each part's first sample from `start`. A part goes on behind the last one where its time says so, to SEAM:
+    rounded each for itself, floored times would tear a sample out, or put one in, wherever the source's chunks begin."""
+    places: list[int] = []
+    time, place, behind = 0, 0, 0  # of the part that began the unbroken stretch; the first place behind the last part
+    for part in parts:
+        if not places or abs(part.timestamp - time - (behind - place) * SECOND // rate) > SEAM:
+            time = part.timestamp
+            place = behind = max(((time - start) * rate + SECOND // 2) // SECOND, 0)
+        places.append(behind)
+        behind += len(part.payload)
+    return places
 
 
 def _words(window: Window, packets: Sequence[Packet]) -> list[Packet]:
