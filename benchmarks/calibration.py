@@ -11,14 +11,14 @@ what cannot be named at all (is a match refused?).
 from __future__ import annotations
 
 import json as json_lines
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.calibration_fit import FIT_HALF, WRONG, said_pairs
-from benchmarks.calibration_material import Asked, Item, View, heard_items, questions, seen_items, truth
+from benchmarks.calibration_material import Asked, Item, View, heard_items, questions, seen_items, strangers, truth
 from benchmarks.material import MaterialError
 from multimodal.embeddings import AudioModalityEncoder, ImageModalityEncoder, TextModalityEncoder
 from multimodal.errors import MultimodalError
@@ -92,8 +92,12 @@ def words_to(calibration: SearchCalibration, items: Sequence[Item], asked: Seque
             weights += [total / len(views)] * len(views)
     figures = _trust(np.array(confidences), np.array(truths), np.array(weights))
     known = {row: calibration.in_vocabulary(_asked(asked[row]), modality) for row in rows}
-    figures |= _recordings(calibration, [item for item in items if item.half != FIT_HALF], right[:, held],
-                           [(row, asked[row]) for row in rows], known, modality)
+
+    def confident(row: int, views: Sequence[View]) -> NDArray[np.float64]:
+        return np.array(_confidences(calibration, views, asked[row], modality)) * known[row]
+
+    figures |= _recordings([item for item in items if item.half != FIT_HALF], right[:, held],
+                           {row: asked[row].sort for row in rows}, known, confident)
     outside = [row for row in rows if asked[row].sort == "outside"]
     absent = [row for row in rows if asked[row].sort == "absent"]
     figures["nameable questions known to be so"] = float(np.mean([known[row] for row in absent]))
@@ -108,41 +112,41 @@ def alike(calibration: SearchCalibration, items: Sequence[Item], modality: Modal
     scores, right, weights = [], [], []
     for item in held:
         native = [view.native / np.linalg.norm(view.native) for view in item.views]
-        strangers = [held[int(i)] for i in random.integers(len(held), size=20) if held[int(i)].caption != item.caption]
+        others = strangers(item, held, 20, random)
         scores += [float(native[a] @ native[b]) for a, b in item.twins]
         right += [1.0] * len(item.twins)
         weights += [1 / len(item.twins)] * len(item.twins)
-        for stranger in strangers:
+        for stranger in others:
             other = stranger.views[int(random.integers(len(stranger.views)))].native
             scores.append(float(native[0] @ other / np.linalg.norm(other)))
             right.append(0.0)
-            weights.append(WRONG / len(strangers))
+            weights.append(WRONG / len(others))
     confidence = calibration.confidence(
         [_Candidate(s, (), 1.0) for s in scores], _Question(modality, np.zeros(384, np.float32)), modality)
     return _trust(np.array(confidence), np.array(right), np.array(weights))
 
 
-def _recordings(calibration: SearchCalibration, items: Sequence[Item], right: NDArray[np.int8],
-                asked: Sequence[tuple[int, Asked]], known: dict[int, bool], modality: Modality) -> dict[str, float]:
+def _recordings(items: Sequence[Item], right: NDArray[np.int8], sorts: Mapping[int, str], known: Mapping[int, bool],
+                confident: Callable[[int, Sequence[View]], NDArray[np.float64]]) -> dict[str, float]:
     random = np.random.default_rng(5)
-    counts: dict[str, list[float]] = {key: [] for key in ("first", "matched", "first known", "matched known", "absent", "out")}
+    keys = ("first", "matched", "first known", "matched known", "absent", "out")
+    counts: dict[str, list[float]] = {key: [] for key in keys}
     for _ in range(RECORDINGS):
         scenes = [int(i) for i in random.choice(len(items), SCENES, replace=False)]
         views = [(scene, items[scene].views[i % len(items[scene].views)]) for scene in scenes for i in range(MOMENTS)]
-        for row, question in asked:
+        for row, sort in sorts.items():
             answers = [scene for scene in scenes if right[row, scene] == 1]
             if any(right[row, scene] == -1 for scene in scenes):
                 continue
-            confidences = np.array(_confidences(calibration, [view for _, view in views], question, modality))
-            confidences *= known[row]
+            confidences = confident(row, [view for _, view in views])
             best = int(confidences.argmax())
             if answers:
                 hit = views[best][0] in answers
                 for name in ("", " known") if known[row] else ("",):
                     counts["first" + name].append(hit and known[row])
                     counts["matched" + name].append(hit and confidences[best] >= SURE)
-            elif question.sort in {"absent", "outside"}:
-                key = "absent" if question.sort == "absent" else "out"
+            elif sort in {"absent", "outside"}:
+                key = "absent" if sort == "absent" else "out"
                 counts[key].append(float(confidences[best] >= SURE))
     mean: dict[str, float] = {key: float(np.mean(values)) for key, values in counts.items()}
     return {

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
-from benchmarks.calibration_material import Asked, Item, heard_items, questions, seen_items, truth
+from benchmarks.calibration_material import Asked, Item, heard_items, questions, seen_items, strangers, truth
 from benchmarks.calibration_sentences import SENTENCES
 from multimodal.embeddings import AudioModalityEncoder, ImageModalityEncoder, TextModalityEncoder
 from multimodal.embeddings.conse import Vocabulary
@@ -96,7 +96,7 @@ def alike(items: Sequence[Item], half: int = FIT_HALF) -> list[float]:
     cosines, right, weights = [], [], []
     for item in some:
         native = [view.native / np.linalg.norm(view.native) for view in item.views]
-        others = [some[int(i)] for i in random.integers(len(some), size=30) if some[int(i)].caption != item.caption]
+        others = strangers(item, some, 30, random)
         for view, twin in item.twins:
             cosines.append(float(native[view] @ native[twin]))
             right.append(1.0)

@@ -31,6 +31,7 @@ from benchmarks.material_labelled import (
     RATE,
     Labelled,
     picture,
+    plain,
     scene_photos,
     scene_sounds,
     sound,
@@ -97,16 +98,16 @@ def seen_items(encoder: ImageModalityEncoder) -> list[Item]:
 
 
 def heard_items(encoder: AudioModalityEncoder) -> list[Item]:
-    """Sounds in windows of 2 s, as they are and quieter with noise; among them people who speak."""
+    """Sounds in whole windows of 2 s, as they are and quieter with noise; among them people who speak."""
     random = np.random.default_rng(0)
     speech = sorted((folder(STAMPS) / "usr/share/tuxpaint/stamps").rglob("*_desc.ogg"))[::60]
     found = []
     for entry in (*stamp_sounds(), *scene_sounds(), *(Labelled("someone speaking", path) for path in speech)):
         samples = sound(entry.path).astype(np.float32)
         views = []
-        for start in range(0, max(1, len(samples) - RATE // 2), WINDOW)[:VIEWS]:
+        samples = np.resize(samples, max(len(samples), WINDOW))  # a short sound is repeated
+        for start in range(0, len(samples) - WINDOW + 1, WINDOW)[:VIEWS]:
             window = samples[start:start + WINDOW]
-            window = np.pad(window, (0, WINDOW - len(window)))
             noise = random.normal(0, random.uniform(1, 40), WINDOW)
             views += [window, window * random.uniform(0.25, 0.8) + noise]
         entries = encoder([np.clip(view, -32768, 32767).astype(np.int16) for view in views])
@@ -153,9 +154,15 @@ def truth(asked: Sequence[Asked], items: Sequence[Item], encoder: TextModalityEn
     return found
 
 
-def plain(caption: str) -> str:
-    """As somebody would type it."""
-    return re.sub(r"\s*\(.*?\)", "", caption.lower()).strip(" .!?").translate(str.maketrans("", "", "“”\""))
+def strangers(item: Item, items: Sequence[Item], count: int, random: np.random.Generator) -> list[Item]:
+    """Some of the others, without those that are the same file under another name."""
+    found = [items[int(i)] for i in random.integers(len(items), size=count)]
+    own = _unit(item.views[0].native)
+    return [one for one in found if one.caption != item.caption and own @ _unit(one.views[0].native) < 0.995]
+
+
+def _unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:
+    return vector / np.float32(np.linalg.norm(vector))
 
 
 def _item(entry: Labelled, kinds: Iterable[tuple[str, str]], entries: Sequence[object],

@@ -114,6 +114,11 @@ def sound(path: Path, seconds: float = 10.0) -> NDArray[np.int16]:
     return np.concatenate(chunks)[:int(wanted)] if chunks else np.zeros(0, np.int16)
 
 
+def plain(caption: str) -> str:
+    """As somebody would type it."""
+    return re.sub(r"\s*\(.*?\)", "", caption.lower()).strip(" .!?").translate(str.maketrans("", "", "“”\""))
+
+
 def _stamps() -> Path:
     return folder(STAMPS) / "usr/share/tuxpaint/stamps"
 
