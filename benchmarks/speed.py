@@ -140,7 +140,7 @@ def encoders(config: Config, mind: Mind, bare: Bare, count: Mapping[str, int], r
     measures: dict[str, Callable[[], float]] = {}
     for modality, row in items.items():
         length, many = (2 * SECOND, PATCHES) if modality == "audio" else (SECOND, 1)
-        measures |= _both(config, mind, bare, modality, row, length, many)
+        measures |= _both(config, mind, bare, modality, row, length=length, many=many)
     measures["moments"] = lambda: rate(moments, lambda: through(config, mind, packets))
     found = in_turn(measures, repeats)
     figures = []
@@ -161,7 +161,7 @@ def encoders(config: Config, mind: Mind, bare: Bare, count: Mapping[str, int], r
 
 
 def _both(
-    config: Config, mind: Mind, bare: Bare, modality: str, row: Sequence[Any], length: int, many: int
+    config: Config, mind: Mind, bare: Bare, modality: str, row: Sequence[Any], *, length: int, many: int
 ) -> dict[str, Callable[[], float]]:
     """Bare and through the pipeline; each item counts as `many`."""
     packets = spread(modality, row, STREAMS[modality], length)
