@@ -108,6 +108,7 @@ class SearchCalibration:
 
     def __init__(self, vocabularies: Mapping[str, Named], parameters: Parameters | None = None) -> None:
         self._parameters = parameters or Parameters.shipped()
+        self.vocabularies = dict(vocabularies)
         self._relevance = {modality: Relevance(named) for modality, named in vocabularies.items()}
         self._classes: dict[str, dict[str, list[int]]] = {}
         for modality, relevance in self._relevance.items():
