@@ -99,7 +99,7 @@ class Vocabulary:
         return cls(words["names"], vectors["embeddings"], terms, vectors["terms"])
 
 
-def place(logits: Tensor, embeddings: Tensor, k: int, temperature: float) -> Tensor:
+def place(logits: Tensor, embeddings: Tensor, *, k: int, temperature: float) -> Tensor:
     """(..., C) class logits, (C, D) class names -> (..., D) unit vectors of the k best classes, inside a graph."""
     values, indices = (logits / temperature).softmax(-1).topk(k, dim=-1)  # (..., k)
     return F.normalize((values[..., None] * embeddings[indices]).sum(-2), dim=-1)  # (..., k, D) -> (..., D)
