@@ -17,7 +17,8 @@ Scores = dict[str, float]
 def image_quality(pixels: NDArray[np.uint8]) -> Scores:
     """RGB pixels (H, W, 3); meant for the encoder's 224x224, where blur of any camera means the same.
 
-    - exposure: mean luma Y (0..255) rises from 0 at 4 to 1 at 40 and falls from 1 at 215 to 0 at 251.
+    - exposure: mean luma (0..255) rises from 0.1 at 8 and below to 1 at 40 and falls from 1 at 215 to 0.1 at 247 and above:
+      never to 0, for a thing on a white sheet can be seen.
     - sharpness: variance of the Laplacian (Pech-Pacheco et al. 2000), log scale: 0.1 at 1 or less, 1 at 100 and more.
     - content: standard deviation of the luma, 0 at 1 and below, 1 at 8 and above. A dead sensor, a covered lens, a blue
       screen have none, their noise included.
@@ -28,7 +29,7 @@ def image_quality(pixels: NDArray[np.uint8]) -> Scores:
     mean, deviation = (float(x[0, 0]) for x in cv2.meanStdDev(gray))
     _, edge = cv2.meanStdDev(cv2.Laplacian(gray, cv2.CV_16S))
     variance = float(edge[0, 0]) ** 2
-    exposure = min((mean - 4) / 36, (251 - mean) / 36)
+    exposure = max(0.1, min((mean - 4) / 36, (251 - mean) / 36))
     sharpness = 0.1 + 0.45 * np.log10(max(variance, 1.0))
     return _with_lowest({"exposure": exposure, "sharpness": sharpness, "content": (deviation - 1) / 7})
 

@@ -41,6 +41,13 @@ def test_dark_and_blown_out_pictures_lose_by_their_exposure(scene: NDArray[np.ui
     assert image_quality(bright)["exposure"] < 0.2
 
 
+def test_a_thing_on_a_white_sheet_can_be_seen(scene: NDArray[np.uint8]) -> None:
+    """Lost otherwise: a picture that says a lot has quality 0 and takes no part in its moment."""
+    sheet = np.full((224, 224, 3), 255, np.uint8)
+    sheet[100:124, 100:124] = scene[100:124, 100:124]
+    assert image_quality(sheet)["quality"] >= 0.1
+
+
 def test_blur_falls_with_focus_and_nothing_else_does(scene: NDArray[np.uint8]) -> None:
     scores = [image_quality(np.asarray(cv2.GaussianBlur(scene, (0, 0), sigma), np.uint8)) for sigma in (1, 3, 9)]
     sharpness = [score["sharpness"] for score in scores]
