@@ -78,6 +78,7 @@ class Channel:
         self._losses = 0
         self._nbytes = 0
         self._room = asyncio.Event()
+        self._wanted = False  # somebody waits for room
 
     @property
     def in_flight(self) -> int:
@@ -101,24 +102,31 @@ class Channel:
 
     async def put(self, event: Event) -> None:
         """Hand over one event; waits only under `block`. Raises RuntimeError once closed."""
-        nbytes = event.nbytes if isinstance(event, Packet) else 0
-        while self.overflow == "block" and self._full(nbytes) and not self.closed:
+        while not self.offer(event):
             self._room.clear()
+            self._wanted = True
             await self._room.wait()
+
+    def offer(self, event: Event) -> bool:
+        """Hand over one event, unless that had to wait. Raises RuntimeError once closed."""
         if self.closed:
             raise RuntimeError(f"the channel of {self.stream} is closed")
-        arrival = self._clock.now()
-        self._arrivals.count += 1
+        nbytes = event.nbytes if isinstance(event, Packet) else 0
+        if self.overflow == "block" and self._full(nbytes):
+            return False
+        arrivals = self._arrivals
+        arrivals.count += 1
         self.counts.received += 1
-        held = _Held(event, nbytes, arrival, self._arrivals.count)
+        held = _Held(event, nbytes, self._clock.now(), arrivals.count)
         if self.overflow != "block":
-            self._expire(arrival)
+            self._expire(held.arrival)
             if not self._make_room(nbytes):
                 self._lose(held, "full", at_head=False)
-                return
+                return True
         self._held.append(held)
         self._nbytes += nbytes
-        self._arrivals.event.set()
+        arrivals.event.set()
+        return True
 
     def take(self) -> Event:
         """The next event, or the Gap of what was dropped in its place. Raises IndexError where there is nothing."""
@@ -130,10 +138,9 @@ class Channel:
             self._losses -= 1
         else:
             self.counts.sent += 1
-            if (
-                self.in_flight * 2 <= self.limits.items and self._nbytes * 2 <= self.limits.bytes
-            ) or not self.in_flight:
-                self._room.set()  # at half, not at every place: the source is woken once for many events
+            if self._wanted and self._half_empty():
+                self._wanted = False
+                self._room.set()
         return held.event
 
     def close(self, *, ended: bool = True) -> None:
@@ -144,8 +151,13 @@ class Channel:
         self._room.set()
         self._arrivals.event.set()
 
-    def _full(self, nbytes: int) -> bool:
+    def _half_empty(self) -> bool:
+        """Room is told at half, not at every place: the source is woken once for many events."""
         held = self.in_flight
+        return not held or (held * 2 <= self.limits.items and self._nbytes * 2 <= self.limits.bytes)
+
+    def _full(self, nbytes: int) -> bool:
+        held = len(self._held) - self._losses
         return held > 0 and (held >= self.limits.items or self._nbytes + nbytes > self.limits.bytes)
 
     def _make_room(self, nbytes: int) -> bool:

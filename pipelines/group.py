@@ -117,7 +117,8 @@ class Group:
         try:
             async with aclosing(source.events()) as events:
                 async for event in events:
-                    await channel.put(event)
+                    if not channel.offer(event):
+                        await channel.put(event)
             ended = True
         except asyncio.CancelledError:
             ended = False

@@ -69,7 +69,7 @@ async def merge_by_time(
 ) -> AsyncGenerator[Merged, None]:
     """Everything from `channels`, lowest head first; waits until every open channel shows a head."""
     heads: list[tuple[int, int, Event]] = []
-    waiting = dict(enumerate(channels))
+    waiting = dict(enumerate(channels))  # those that show no head
     while True:
         fresh: list[tuple[str, int]] = []
         while waiting:
@@ -77,7 +77,7 @@ async def merge_by_time(
             for number, channel in list(waiting.items()):
                 if channel.head is not None:
                     event = channel.take()
-                    at = event.start if isinstance(event, Gap) else event.timestamp
+                    at = _begin(event)
                     heapq.heappush(heads, (at, number, event))
                     if not isinstance(event, Gap):  # a gap promises nothing about what comes behind it
                         fresh.append((channel.stream, at))
@@ -88,14 +88,28 @@ async def merge_by_time(
                         yield Close(channel.stream)
             if waiting:
                 await arrivals.event.wait()
-        if not heads:
-            return
         for stream, at in fresh:
             if at - heads[0][0] > FAR:
                 yield Bound(stream, at - bounds.get(stream, 0))
-        _, number, event = heapq.heappop(heads)
-        waiting[number] = channels[number]
-        yield event
+        while heads:
+            _, number, event = heads[0]
+            yield event
+            channel = channels[number]
+            if channel.head is None:
+                heapq.heappop(heads)
+                waiting[number] = channel
+                break
+            event = channel.take()
+            at = _begin(event)
+            heapq.heapreplace(heads, (at, number, event))
+            if at - heads[0][0] > FAR and not isinstance(event, Gap):
+                yield Bound(channel.stream, at - bounds.get(channel.stream, 0))
+        if not waiting:
+            return
+
+
+def _begin(event: Event) -> int:
+    return event.start if isinstance(event, Gap) else event.timestamp
 
 
 def _earliest(channels: Sequence[Channel]) -> Channel | None:

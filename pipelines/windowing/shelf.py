@@ -60,7 +60,11 @@ class Shelf:
 
     def measure(self) -> None:
         """Renew `full` after a progress has moved."""
-        self.full = min((intake.progress for intake in self.intakes.values()), default=FAR)
+        full = FAR
+        for intake in self.intakes.values():  # once a packet: a loop costs a third of min() over a generator
+            if intake.progress < full:
+                full = intake.progress
+        self.full = full
 
     def store(self, intake: Intake, entry: Entry, closed_until: int) -> None:
         """Keep `entry` for all windows that end after `closed_until`."""
