@@ -98,6 +98,9 @@ def _audio(source: Path, target: Path, root: Path) -> nn.Module:
         for part in dict.fromkeys([name, *(part.strip() for part in re.split(r"[,()]", name))]):
             if part:
                 classes.setdefault(part.lower(), []).append(number)
+    for line in _data("audioset_words.txt"):
+        words, of = line.split("\t")
+        classes[words] = sorted({*classes.get(words, ()), *(names.index(name) for name in of.split("; "))})
     terms = [Term(name, tuple(numbers)) for name, numbers in sorted(classes.items())]
     embeddings = _embed([AUDIO_PROMPT.format(name.lower()) for name in names], root).numpy()
     Vocabulary(names, embeddings, terms, _embed([term.name for term in terms], root).numpy()).save(target)

@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 
 from multimodal.errors import ModelMissingError
 
-FORMAT = 4
+FORMAT = 5
 """Of the converted folder; a folder of another format is converted anew."""
 
 
