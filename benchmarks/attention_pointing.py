@@ -112,4 +112,5 @@ def _cover(cells: int, parts: int) -> NDArray[np.float64]:
     """(parts, cells): how much of each cell lies in each part."""
     edges = np.arange(parts + 1) * cells / parts
     starts = np.arange(cells)
-    return np.clip(np.minimum(starts + 1, edges[1:, None]) - np.maximum(starts, edges[:-1, None]), 0, 1)
+    covered = np.minimum(starts + 1, edges[1:, None]) - np.maximum(starts, edges[:-1, None])
+    return np.asarray(np.clip(covered, 0, 1), np.float64)

@@ -86,7 +86,7 @@ def words_to(calibration: SearchCalibration, items: Sequence[Item], asked: Seque
             columns = np.flatnonzero((right[row] == value) & held)
             if len(columns) == 0:
                 continue
-            views = [view for column in columns for view in items[column].views]
+            views = [view for column in columns for view in items[int(column)].views]
             confidences += _confidences(calibration, views, asked[row], modality)
             truths += [float(value)] * len(views)
             weights += [total / len(views)] * len(views)

@@ -102,8 +102,8 @@ def alike(items: Sequence[Item], half: int = FIT_HALF) -> list[float]:
             right.append(1.0)
             weights.append(1 / len(item.twins))
         for another in others:
-            view = another.views[int(random.integers(len(another.views)))].native
-            cosines.append(float(native[0] @ view / np.linalg.norm(view)))
+            other = another.views[int(random.integers(len(another.views)))].native
+            cosines.append(float(native[0] @ other / np.linalg.norm(other)))
             right.append(0.0)
             weights.append(ALIKE_WRONG / len(others))
     return _logistic(torch.tensor(cosines)[:, None], torch.tensor(right), torch.tensor(weights))
@@ -138,7 +138,7 @@ def _pairs(items: Sequence[Item], asked: Sequence[Asked], right: NDArray[np.int8
             chosen = np.flatnonzero((right[row] == value) & own)
             if len(chosen) > most:
                 chosen = random.choice(chosen, most, replace=False)
-            for column in chosen:
+            for column in map(int, chosen):
                 views = items[column].views
                 view = views[int(random.integers(len(views)))]
                 features.append(by_question[row, [number[name] for name, _ in view.labels]])

@@ -43,6 +43,8 @@ from multimodal.retrieval.relevance import words
 
 VIEWS = 3
 WINDOW = 2 * RATE
+SPEECH = ("someone speaking", "a voice talking")
+"""Captions of the spoken descriptions, one for each half."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,14 +104,14 @@ def heard_items(encoder: AudioModalityEncoder) -> list[Item]:
     random = np.random.default_rng(0)
     speech = sorted((folder(STAMPS) / "usr/share/tuxpaint/stamps").rglob("*_desc.ogg"))[::60]
     found = []
-    for entry in (*stamp_sounds(), *scene_sounds(), *(Labelled("someone speaking", path) for path in speech)):
+    for entry in (*stamp_sounds(), *scene_sounds(), *(Labelled(SPEECH[i % 2], path) for i, path in enumerate(speech))):
         samples = sound(entry.path).astype(np.float32)
-        views = []
+        views: list[NDArray[np.float32]] = []
         samples = np.resize(samples, max(len(samples), WINDOW))  # a short sound is repeated
         for start in range(0, len(samples) - WINDOW + 1, WINDOW)[:VIEWS]:
             window = samples[start:start + WINDOW]
-            noise = random.normal(0, random.uniform(1, 40), WINDOW)
-            views += [window, window * random.uniform(0.25, 0.8) + noise]
+            noise = random.normal(0, random.uniform(1, 40), WINDOW).astype(np.float32)
+            views += [window, window * np.float32(random.uniform(0.25, 0.8)) + noise]
         entries = encoder([np.clip(view, -32768, 32767).astype(np.int16) for view in views])
         found.append(_item(entry, KINDS_HEARD, entries, [(i, i + 1) for i in range(0, len(views), 2)]))
     return found
@@ -193,4 +195,6 @@ def _photographed(pixels: NDArray[np.uint8], view: int, random: np.random.Genera
     if view == 2:
         frame = frame[:, ::-1]
     _, jpeg = cv2.imencode(".jpg", frame[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, int(random.integers(40, 90))])
-    return np.ascontiguousarray(cv2.imdecode(jpeg, cv2.IMREAD_COLOR)[..., ::-1]).astype(np.uint8)
+    decoded = cv2.imdecode(jpeg, cv2.IMREAD_COLOR)
+    assert decoded is not None  # it was encoded above
+    return np.ascontiguousarray(decoded[..., ::-1]).astype(np.uint8)

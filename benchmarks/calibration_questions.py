@@ -41,7 +41,7 @@ SEEN_FORMS = (
     "a small {} on a table", "a {} in the grass", "where is the {}", "a photo of a {}", "a white {}", "a {} at night",
 )  # fmt: skip
 HEARD_FORMS = (
-    "the sound of {}", "{}", "a loud {}", "{} in the distance", "hearing {}", "{} outside", "the noise of {}", "a {} sound",
+    "the sound of {}", "{}", "a loud {}", "{} in the distance", "hearing {}", "{} outside", "the noise of {}", "{} sound",
 )  # fmt: skip
 
 ABSENT_SEEN = (

@@ -8,7 +8,7 @@ class names reached before on such material.
 from __future__ import annotations
 
 import json as json_documents
-from collections.abc import Sequence
+from collections.abc import Callable
 from math import comb
 from typing import Any
 
@@ -29,6 +29,9 @@ from benchmarks.material_labelled import (
 )
 from multimodal.embeddings import AudioModalityEncoder, ImageModalityEncoder, TextModalityEncoder
 from multimodal.errors import MultimodalError
+from multimodal.types import ModalityEmbedding
+
+Encode = Callable[[Labelled], ModalityEmbedding]
 
 RANKS = (1, 5, 10)
 FLOORS = {"text→picture": 0.50, "text→sound": 0.43}
@@ -67,14 +70,14 @@ def measure() -> list[dict[str, Any]]:
     text = TextModalityEncoder()
     seeing, hearing = ImageModalityEncoder(), AudioModalityEncoder()
     rows: list[dict[str, Any]] = []
-    collections = (
-        ("picture", {"stamps": stamp_photos(), "photographs": scene_photos()}),
-        ("sound", {"stamps": stamp_sounds(), "recordings": scene_sounds()}),
+    collections: tuple[tuple[str, dict[str, list[Labelled]], Encode], ...] = (
+        ("picture", {"stamps": stamp_photos(), "photographs": scene_photos()}, lambda one: seeing(picture(one.path))),
+        ("sound", {"stamps": stamp_sounds(), "recordings": scene_sounds()},
+         lambda one: hearing(sound(one.path), sample_rate=RATE)),
     )
-    for thing, named in collections:
+    for thing, named, encode in collections:
         short = {name: [one for one in some if len(one.caption.split()) <= LONGEST_CAPTION] for name, some in named.items()}
-        encode = _pictures if thing == "picture" else _sounds
-        vectors = {name: encode(some, seeing if thing == "picture" else hearing) for name, some in short.items()}
+        vectors = {name: np.stack([encode(one).embedding.numpy() for one in some]) for name, some in short.items()}
         whole = [one for some in short.values() for one in some]
         for name, some, rows_of in (*((n, short[n], vectors[n]) for n in short),
                                     ("all", whole, np.concatenate(list(vectors.values())))):
@@ -103,10 +106,3 @@ def _chance(right: int, candidates: int, k: int) -> float:
     """That k drawn without looking hold one of the right ones."""
     return 1 - comb(candidates - right, k) / comb(candidates, k)
 
-
-def _pictures(some: Sequence[Labelled], encoder: ImageModalityEncoder) -> NDArray[np.float32]:
-    return np.stack([encoder(picture(one.path)).embedding.numpy() for one in some])
-
-
-def _sounds(some: Sequence[Labelled], encoder: AudioModalityEncoder) -> NDArray[np.float32]:
-    return np.stack([encoder(sound(one.path), sample_rate=RATE).embedding.numpy() for one in some])

@@ -221,9 +221,14 @@ def _time() -> NDArray[np.float64]:
 
 
 def _telephone() -> Samples:
-    """The ringing tone of North American telephone networks (440 and 480 Hz), a second of every two."""
+    """Two small bells, struck in turn 26 times a second, as in a telephone with a clapper: rings for 2.2 s of every 3."""
     t = _time()
-    return np.asarray(5_000 * (np.sin(2 * np.pi * 440 * t) + np.sin(2 * np.pi * 480 * t)) * (t % 2 < 1.2), np.int16)
+    ring = np.zeros(len(t))
+    for fundamental, turn in ((900.0, 0.0), (1150.0, 0.5)):
+        strike = np.exp(-4 * ((13 * t + turn) % 1))
+        for partial, level in ((1, 1.0), (2, 0.5), (2.76, 0.6), (4.1, 0.3), (5.4, 0.25)):  # of a bell, inharmonic
+            ring += level * strike * np.sin(2 * np.pi * fundamental * partial * t)
+    return np.asarray(ring * (11_000 / np.abs(ring).max()) * (t % 3 < 2.2), np.int16)
 
 
 def _alarm() -> Samples:

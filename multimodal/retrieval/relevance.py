@@ -78,12 +78,18 @@ class Relevance:
         return found
 
     def _spoken(self, text: str) -> Floats:
-        """Per term: how many words it has, at most 2, if all of them stand in the question; else 0."""
+        """Per term: how many words it has, at most 2, if all of them stand in the question; else 0.
+
+        The longest match counts: who asks for a hot dog has not asked for a dog.
+        """
         asked = set(words(about(text)))
+        near = {i for word in asked for i in self._terms_with.get(word, ())}
+        matched = {self._words[i] for i in near if self._words[i] <= asked}
+        longest = {own for own in matched if not any(own < other for other in matched)}
         found = np.zeros(len(self._words), np.float32)
-        for term in {i for word in asked for i in self._terms_with.get(word, ())}:
-            if self._words[term] <= asked:
-                found[term] = min(len(self._words[term]), 2)
+        for i in near:
+            if self._words[i] in longest:
+                found[i] = min(len(self._words[i]), 2)
         return found
 
 

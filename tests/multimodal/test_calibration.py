@@ -148,6 +148,15 @@ def test_words_of_a_question_are_compared_as_words() -> None:
     assert not Relevance(vocabulary()).features(NOTHING, None).any()
 
 
+def test_the_longest_name_in_a_question_counts() -> None:
+    """Lost otherwise: a hot dog is answered with dogs, a smoke alarm with every alarm."""
+    terms = [Term("dog", (0,)), Term("hot dog", (1,))]
+    named = Vocabulary(["dog", "hot dog"], np.stack([axis(0), axis(1)]), terms, np.stack([axis(0), axis(1)]))
+    relevance = Relevance(named)
+    assert relevance.features(NOTHING, "a hot dog")[:, 2].tolist() == [0, 2]
+    assert relevance.features(NOTHING, "a dog")[:, 2].tolist() == [1, 0]
+
+
 def test_shipped_numbers_are_complete() -> None:
     """Lost otherwise: an installed search fails at its first question."""
     shipped = Parameters.shipped()
