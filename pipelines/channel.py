@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, deque
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from pipelines.clock import Clock
 from pipelines.packet import SECOND, Bound, Event, Gap, Packet
@@ -34,13 +35,9 @@ class ChannelCounts:
     dropped: Counter[str] = field(default_factory=Counter)
 
 
-@dataclass(slots=True)
-class _Held:
-    event: Event
-    nbytes: int
-    arrival: int
-    number: int
-    loss: bool = False  # a Gap of our own making, in the place of what was dropped; not counted
+_Held: TypeAlias = tuple[Event, int, int, int, bool]
+"""(event, nbytes, arrival, number, loss), a plain tuple because one is made for every packet. `loss`: a Gap of our own
+making, in the place of what was dropped; not counted."""
 
 
 class Arrivals:
@@ -93,12 +90,12 @@ class Channel:
     @property
     def head(self) -> int | None:
         """Arrival number of what `take` would return, None where there is nothing."""
-        return self._held[0].number if self._held else None
+        return self._held[0][3] if self._held else None
 
     @property
     def age(self) -> int:
         """How long the oldest held event has waited, ns."""
-        return self._clock.now() - self._held[0].arrival if self._held else 0
+        return self._clock.now() - self._held[0][2] if self._held else 0
 
     async def put(self, event: Event) -> None:
         """Hand over one event; waits only under `block`. Raises RuntimeError once closed."""
@@ -117,9 +114,9 @@ class Channel:
         arrivals = self._arrivals
         arrivals.count += 1
         self.counts.received += 1
-        held = _Held(event, nbytes, self._clock.now(), arrivals.count)
+        held = (event, nbytes, self._clock.now(), arrivals.count, False)
         if self.overflow != "block":
-            self._expire(held.arrival)
+            self._expire(held[2])
             if not self._make_room(nbytes):
                 self._lose(held, "full", at_head=False)
                 return True
@@ -132,16 +129,16 @@ class Channel:
         """The next event, or the Gap of what was dropped in its place. Raises IndexError where there is nothing."""
         if self.overflow != "block":
             self._expire(self._clock.now())
-        held = self._held.popleft()
-        self._nbytes -= held.nbytes
-        if held.loss:
+        event, nbytes, _, _, loss = self._held.popleft()
+        self._nbytes -= nbytes
+        if loss:
             self._losses -= 1
         else:
             self.counts.sent += 1
             if self._wanted and self._half_empty():
                 self._wanted = False
                 self._room.set()
-        return held.event
+        return event
 
     def close(self, *, ended: bool = True) -> None:
         """No more will be put; what is held can still be taken. `ended`: the stream itself is over, not just our watching."""
@@ -169,16 +166,16 @@ class Channel:
         return True
 
     def _expire(self, now: int) -> None:
-        while self.in_flight > 1 and now - self._oldest().arrival > self.limits.age:
+        while self.in_flight > 1 and now - self._oldest()[2] > self.limits.age:
             self._drop_oldest("too old")
 
     def _oldest(self) -> _Held:
-        return next(held for held in self._held if not held.loss)
+        return next(held for held in self._held if not held[4])
 
     def _drop_oldest(self, reason: str) -> None:
-        earlier = self._held.popleft() if self._held[0].loss else None
+        earlier = self._held.popleft() if self._held[0][4] else None
         held = self._held.popleft()
-        self._nbytes -= held.nbytes
+        self._nbytes -= held[1]
         if earlier is not None:
             self._held.appendleft(earlier)
         self._lose(held, reason, at_head=True)
@@ -186,16 +183,18 @@ class Channel:
     def _lose(self, held: _Held, reason: str, *, at_head: bool) -> None:
         """Count it, and leave a Gap in its place, merged with its neighbour's; a lost Bound carried no data."""
         self.counts.dropped[reason] += 1
-        event = held.event
+        event, _, arrival, number, _ = held
         if isinstance(event, Bound):
             return
         start, end = (event.timestamp, event.end) if isinstance(event, Packet) else (event.start, event.end)
         end = max(end, start + 1)
-        beside = self._held[0 if at_head else -1] if self._held else None
-        if beside is not None and beside.loss and isinstance(beside.event, Gap):
-            beside.event = Gap(self.stream, min(start, beside.event.start), max(end, beside.event.end), "dropped")
+        place = 0 if at_head else -1
+        beside = self._held[place] if self._held else None
+        if beside is not None and beside[4] and isinstance(beside[0], Gap):
+            gap = Gap(self.stream, min(start, beside[0].start), max(end, beside[0].end), "dropped")
+            self._held[place] = (gap, *beside[1:])
             return
-        loss = _Held(Gap(self.stream, start, end, "dropped"), 0, held.arrival, held.number, loss=True)
+        loss = (Gap(self.stream, start, end, "dropped"), 0, arrival, number, True)
         (self._held.appendleft if at_head else self._held.append)(loss)
         self._losses += 1
         self._arrivals.event.set()

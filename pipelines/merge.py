@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -35,6 +35,9 @@ class Close:
 
 
 Merged: TypeAlias = Event | Tick | Close
+
+_Head: TypeAlias = tuple[int, int, Event]
+"""(event time, number of the channel, event); the numbers differ, so that events are never compared."""
 
 
 async def merge_live(
@@ -68,44 +71,52 @@ async def merge_by_time(
     channels: Sequence[Channel], arrivals: Arrivals, bounds: Mapping[str, int]
 ) -> AsyncGenerator[Merged, None]:
     """Everything from `channels`, lowest head first; waits until every open channel shows a head."""
-    heads: list[tuple[int, int, Event]] = []
-    waiting = dict(enumerate(channels))  # those that show no head
-    while True:
-        fresh: list[tuple[str, int]] = []
-        while waiting:
-            arrivals.event.clear()
-            for number, channel in list(waiting.items()):
-                if channel.head is not None:
-                    event = channel.take()
-                    at = _begin(event)
-                    heapq.heappush(heads, (at, number, event))
-                    if not isinstance(event, Gap):  # a gap promises nothing about what comes behind it
-                        fresh.append((channel.stream, at))
-                    del waiting[number]
-                elif channel.closed:
-                    del waiting[number]
-                    if channel.ended:
-                        yield Close(channel.stream)
-            if waiting:
-                await arrivals.event.wait()
-        for stream, at in fresh:
-            if at - heads[0][0] > FAR:
-                yield Bound(stream, at - bounds.get(stream, 0))
+    heads: list[_Head] = []
+    waiting = dict(enumerate(channels))
+    while waiting:
+        async with aclosing(_show(waiting, heads, arrivals, bounds)) as shown:
+            async for told in shown:
+                yield told
         while heads:
             _, number, event = heads[0]
             yield event
             channel = channels[number]
-            if channel.head is None:
+            try:
+                event = channel.take()
+            except IndexError:
                 heapq.heappop(heads)
                 waiting[number] = channel
                 break
-            event = channel.take()
             at = _begin(event)
             heapq.heapreplace(heads, (at, number, event))
             if at - heads[0][0] > FAR and not isinstance(event, Gap):
                 yield Bound(channel.stream, at - bounds.get(channel.stream, 0))
-        if not waiting:
-            return
+
+
+async def _show(
+    waiting: dict[int, Channel], heads: list[_Head], arrivals: Arrivals, bounds: Mapping[str, int]
+) -> AsyncGenerator[Merged, None]:
+    """Wait until all that are `waiting` show a head or have ended, and tell the ends and the far heads."""
+    fresh: list[tuple[str, int]] = []
+    while waiting:
+        arrivals.event.clear()
+        for number, channel in list(waiting.items()):
+            if channel.head is not None:
+                event = channel.take()
+                at = _begin(event)
+                heapq.heappush(heads, (at, number, event))
+                if not isinstance(event, Gap):  # a gap promises nothing about what comes behind it
+                    fresh.append((channel.stream, at))
+                del waiting[number]
+            elif channel.closed:
+                del waiting[number]
+                if channel.ended:
+                    yield Close(channel.stream)
+        if waiting:
+            await arrivals.event.wait()
+    for stream, at in fresh:
+        if at - heads[0][0] > FAR:
+            yield Bound(stream, at - bounds.get(stream, 0))
 
 
 def _begin(event: Event) -> int:

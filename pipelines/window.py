@@ -95,7 +95,7 @@ class Windower:
 
     def push(self, packet: Packet, now: int) -> list[Window]:
         """Take `packet`, in its stream's own order."""
-        intake = self._intake(packet.stream)
+        intake = self._shelf.intakes.get(packet.stream) or self._intake(packet.stream)
         counters = intake.counters
         counters.received += 1
         reason = self._refusal(intake, packet, now)

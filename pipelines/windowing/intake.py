@@ -132,8 +132,8 @@ class Intake:
             entries.append(entry)
         else:
             insort(entries, entry)
-        length = entry[3] - entry[0]
-        self._longest = max(self._longest, length)
+        if entry[3] - entry[0] > self._longest:
+            self._longest = entry[3] - entry[0]
 
     def earliest(self, start: int) -> int | None:
         """The first time from `start` on at which something is kept."""

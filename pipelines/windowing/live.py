@@ -91,12 +91,15 @@ class Live:
     def observe(self, intake: Intake, now: int) -> list[Window]:
         """`intake` has shown a sign of life; its progress may have moved."""
         if intake.holds:
-            self._raise(self._watermarks.observe(intake.name, intake.progress, now))
+            moved = self._watermarks.observe(intake.name, intake.progress, now)
+            if moved is not None:
+                self._mark = moved
         shelf = self._shelf
-        mark = max(self._mark, shelf.full)
+        mark = self._mark if self._mark > shelf.full else shelf.full
         if mark < shelf.due and self._oldest == FAR and (self._budget is None or shelf.held <= self._budget):
-            self.decided = max(self.decided, mark)
-            return []
+            if mark > self.decided:
+                self.decided = mark
+            return []  # most packets close nothing
         windows = self._advance()
         if self._budget is not None:
             while shelf.held > self._budget and self._shed(windows):
