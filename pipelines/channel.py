@@ -109,13 +109,14 @@ class Channel:
         if self.closed:
             raise RuntimeError(f"the channel of {self.stream} is closed")
         nbytes = event.nbytes if isinstance(event, Packet) else 0
-        if self.overflow == "block" and self._full(nbytes):
+        blocks = self.overflow == "block"
+        if blocks and self._full(nbytes):
             return False
         arrivals = self._arrivals
         arrivals.count += 1
         self.counts.received += 1
         held = (event, nbytes, self._clock.now(), arrivals.count, False)
-        if self.overflow != "block":
+        if not blocks:
             self._expire(held[2])
             if not self._make_room(nbytes):
                 self._lose(held, "full", at_head=False)

@@ -106,12 +106,11 @@ class Windower:
                 reason = "behind_bound"
             elif entry[0] < self._decisions.wary:
                 reason = self._decisions.judge(intake, entry, now)
-        if reason in REFUSED:
-            counters.refused += 1
-            self._late(packet, reason or "")
-            return []
-        if entry is None:
-            counters.late += 1
+        if entry is None or (reason is not None and reason in REFUSED):
+            if reason in REFUSED:
+                counters.refused += 1
+            else:
+                counters.late += 1
             self._late(packet, reason or "")
             return []
         shelf = self._shelf

@@ -105,7 +105,9 @@ class Intake:
     def count(self, progress: int) -> bool:
         """Count one packet or Gap as taken and promise `progress`; whether it moved."""
         self.taken += 1
-        moved = self.promise(progress)
+        moved = progress > self.progress
+        if moved:
+            self.progress = progress
         return (self._next_join() or moved) if self.taken == self._join_at else moved
 
     def promise(self, progress: int) -> bool:
@@ -132,7 +134,7 @@ class Intake:
             entries.append(entry)
         else:
             insort(entries, entry)
-        if entry[3] - entry[0] > self._longest:
+        if entry[3] - entry[0] > self._longest:  # noqa: PLR1730 - once a packet, and max() costs more
             self._longest = entry[3] - entry[0]
 
     def earliest(self, start: int) -> int | None:

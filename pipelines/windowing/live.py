@@ -97,7 +97,7 @@ class Live:
         shelf = self._shelf
         mark = self._mark if self._mark > shelf.full else shelf.full
         if mark < shelf.due and self._oldest == FAR and (self._budget is None or shelf.held <= self._budget):
-            if mark > self.decided:
+            if mark > self.decided:  # noqa: PLR1730 - once a packet, and max() costs more
                 self.decided = mark
             return []  # most packets close nothing
         windows = self._advance()
