@@ -10,6 +10,7 @@ import os
 import platform
 import threading
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
@@ -66,7 +67,7 @@ class OpenVinoRuntime:
     def __init__(self, name: str, folder: Path, *, batch: int = 32) -> None:
         import openvino as ov
 
-        core = ov.Core()
+        core = _core()
         can = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         precision = "bf16" if "BF16" in can else "f32"
         options: dict[str, Any] = {
@@ -124,6 +125,18 @@ def _in_batches(run: Callable[[NDArray[Any]], Arrays], rows: NDArray[Any], size:
         return run(rows)
     parts = [run(rows[i : i + size]) for i in range(0, len(rows), size)]
     return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
+
+
+@cache
+def _core() -> Any:
+    """One for the life of the process.
+
+    Its CPU plugin gives the thread that makes it an alternate signal stack, and takes the memory away with it, after
+    which the next signal that Python handles would end the process (seen with OpenVINO 2026.4).
+    """
+    import openvino as ov
+
+    return ov.Core()
 
 
 def instruction_set() -> str:

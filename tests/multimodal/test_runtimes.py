@@ -135,3 +135,19 @@ def test_our_yamnet_hears_what_the_published_one_hears(saved_model: Path, pulled
     ours, _ = TorchRuntime("yamnet", pulled / "yamnet", "cpu")(spectra(samples))
     assert ours.max() > 0.5
     np.testing.assert_allclose(ours, published[: len(ours)], atol=1e-4)  # the published one also pads the sound's end
+
+
+SIGNALLED = """
+import faulthandler, os, signal
+faulthandler.enable()
+from multimodal.integration import UnifiedMultimodalProcessor
+with UnifiedMultimodalProcessor():
+    pass
+signal.signal(signal.SIGTERM, lambda number, frame: print("still here"))
+os.kill(os.getpid(), signal.SIGTERM)
+"""
+
+
+def test_a_signal_after_the_models_were_closed_is_handled():
+    done = subprocess.run([sys.executable, "-c", SIGNALLED], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "still here\n")
