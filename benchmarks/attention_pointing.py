@@ -30,9 +30,6 @@ FLOORS = {"two halves": 0.86, "four quarters": 0.64}
 LONGEST_CAPTION = 4
 """Words."""
 
-NAMEABLE = 0.5
-"""A photograph takes part whose caption lies at least so near (cosine) to the name of some class."""
-
 
 def run(json: bool = False) -> int:
     """Print the shares; 1 where a floor is missed, 2 where material or models cannot be had."""
@@ -60,8 +57,6 @@ def measure() -> dict[str, tuple[float, int]]:
     photos = [one for one in (*stamp_photos(), *scene_photos()) if len(one.caption.split()) <= LONGEST_CAPTION]
     captions = sorted({plain(one.caption) for one in photos})
     spoken: dict[str, ModalityEmbedding] = dict(zip(captions, text(captions), strict=True))
-    known = {c for c in captions if seeing.vocabulary.nearest(spoken[c].embedding, 1)[0][1] >= NAMEABLE}
-    photos = [one for one in photos if plain(one.caption) in known]
     fusion = MeanFusion()
     found = {}
     for name, (rows, columns) in PARTS.items():
