@@ -29,6 +29,8 @@ FIT_HALF = 0
 WRONG = 6.0
 RIGHT_PER_QUESTION, WRONG_PER_QUESTION = 8, 60
 ALIKE_WRONG = 6.0
+NEAR = 6
+"""Times that a sentence on something near counts."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,6 +40,7 @@ class Pairs:
     features: Tensor
     p: Tensor
     cosine: Tensor
+    named: Tensor
     right: Tensor
     weight: Tensor
 
@@ -48,21 +51,25 @@ class Answer(nn.Module):
     def __init__(self, exclusive: bool) -> None:
         super().__init__()
         self.exclusive = exclusive
-        self.relevance = nn.Parameter(torch.tensor([10.0, 10.0, 1.0, 2.0]))
+        self.relevance = nn.Parameter(torch.tensor([10.0, 10.0, 1.0, 2.0, 1.0]))
         self.bias = nn.Parameter(torch.tensor(-8.0))
-        self.answer = nn.Parameter(torch.tensor([1.0, 5.0]))
-        self.intercept = nn.Parameter(torch.tensor(-1.0))
+        self.slope = nn.Parameter(torch.tensor(1.0))
+        self.cosine = nn.Parameter(torch.tensor([5.0, 2.0]))
+        self.intercept = nn.Parameter(torch.tensor([-1.0, -1.0]))
 
     def relevant(self, features: Tensor) -> Tensor:
-        """(..., F) -> (...); no weight is below 0: a better fit of a name never makes an answer worse."""
-        return torch.sigmoid(features @ softplus(self.relevance) + self.bias)
+        """(..., F) -> (...); a better fit of a name never makes an answer worse, a name elsewhere never better."""
+        return torch.sigmoid(features @ self.weights() + self.bias)
+
+    def weights(self) -> Tensor:
+        return softplus(self.relevance) * torch.tensor([1.0, 1.0, 1.0, 1.0, -1.0])
 
     def forward(self, pairs: Pairs) -> Tensor:
         """Log odds (N,)."""
         shares = pairs.p * self.relevant(pairs.features)  # (N, labels)
         evidence = shares.sum(1).clamp(max=1.0) if self.exclusive else 1 - (1 - shares).prod(1)
-        columns = torch.stack((torch.log(evidence + EVIDENCE_FLOOR), pairs.cosine), 1)
-        return columns @ self.answer + self.intercept
+        logs = softplus(self.slope) * torch.log(evidence + EVIDENCE_FLOOR)
+        return logs + softplus(self.cosine)[pairs.named] * pairs.cosine + self.intercept[pairs.named]
 
 
 def words_to(items: Sequence[Item], asked: Sequence[Asked], right: NDArray[np.int8], vocabulary: Vocabulary,
@@ -81,10 +88,12 @@ def words_to(items: Sequence[Item], asked: Sequence[Asked], right: NDArray[np.in
         (loss + 1e-6 * sum((p * p).sum() for p in model.parameters())).backward()  # type: ignore[no-untyped-call]
         optimiser.step()
     named = torch.tensor([float(asked[row].sort != "outside") for row in kept])
-    known = _logistic(by_question.amax(1), named, torch.where(named > 0, 1 / named.sum(), 1 / (1 - named).sum()))
+    known = _logistic(by_question[..., :4].amax(1), named, torch.where(named > 0, 1 / named.sum(), 1 / (1 - named).sum()))
     return {
-        "relevance": _rounded([*softplus(model.relevance).tolist(), float(model.bias.detach())]),
-        "answer": _rounded([*model.answer.tolist(), float(model.intercept.detach())]),
+        "relevance": _rounded([*model.weights().tolist(), float(model.bias.detach())]),
+        "answer": _rounded([float(softplus(model.slope.detach())), *(
+            float(value) for pair in zip(softplus(model.cosine).tolist(), model.intercept.tolist(), strict=True)
+            for value in pair)]),
         "vocabulary": _rounded(known),
     }
 
@@ -117,14 +126,21 @@ def said(encoder: TextModalityEncoder, half: int = FIT_HALF) -> list[float]:
 
 
 def said_pairs(encoder: TextModalityEncoder, half: int) -> tuple[Tensor, Tensor]:
-    """Cosines and whether they belong together, of every question with every sentence of one half of the sentences."""
+    """Cosines and whether they belong together: every question with every sentence of one half, the near ones again.
+
+    Each question in words is asked of every sentence, so a sentence on something near is the common mistake.
+    """
     rows = [row for i, row in enumerate(SENTENCES) if i % 2 == half]
     asked = [(i, q) for i, row in enumerate(rows) for q in row.questions]
+    near = [(i, q) for i, row in enumerate(rows) for q in row.near]
     sentences = torch.stack([e.embedding for e in encoder([row.sentence for row in rows])])
     vectors = torch.stack([e.embedding for e in encoder([q for _, q in asked])])
+    strange = torch.stack([e.embedding for e in encoder([q for _, q in near])])
     right = torch.zeros(len(asked), len(rows))
     right[torch.arange(len(asked)), torch.tensor([i for i, _ in asked])] = 1.0
-    return (vectors @ sentences.T).flatten(), right.flatten()
+    close = (strange * sentences[torch.tensor([i for i, _ in near])]).sum(1)
+    cosines = torch.cat(((vectors @ sentences.T).flatten(), (strange @ sentences.T).flatten(), close.repeat(NEAR)))
+    return cosines, torch.cat((right.flatten(), torch.zeros(len(cosines) - right.numel())))
 
 
 def _pairs(items: Sequence[Item], asked: Sequence[Asked], right: NDArray[np.int8], vocabulary: Vocabulary,
@@ -132,7 +148,7 @@ def _pairs(items: Sequence[Item], asked: Sequence[Asked], right: NDArray[np.int8
     random = np.random.default_rng(3)
     number = {name: i for i, name in reversed(list(enumerate(vocabulary.names)))}
     own = np.array([item.half == FIT_HALF for item in items])
-    features, p, cosine, truths, weights = [], [], [], [], []
+    features, p, cosine, named, truths, weights = [], [], [], [], [], []
     for row, one in enumerate(asked):
         for value, most, total in ((1, RIGHT_PER_QUESTION, 1.0), (0, WRONG_PER_QUESTION, WRONG)):
             chosen = np.flatnonzero((right[row] == value) & own)
@@ -144,10 +160,11 @@ def _pairs(items: Sequence[Item], asked: Sequence[Asked], right: NDArray[np.int8
                 features.append(by_question[row, [number[name] for name, _ in view.labels]])
                 p.append([probability for _, probability in view.labels])
                 cosine.append(float(one.vector @ view.vector))
+                named.append(int(by_question[row, :, 2:4].any()))
                 truths.append(float(value))
                 weights.append(total / len(chosen))
-    return Pairs(torch.stack(features), torch.tensor(p), torch.tensor(cosine), torch.tensor(truths),
-                 torch.tensor(weights))
+    return Pairs(torch.stack(features), torch.tensor(p), torch.tensor(cosine), torch.tensor(named),
+                 torch.tensor(truths), torch.tensor(weights))
 
 
 def _logistic(columns: Tensor, right: Tensor, weights: Tensor) -> list[float]:

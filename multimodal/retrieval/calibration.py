@@ -7,7 +7,7 @@ with the probability that what it showed or played is of such a class:
     relevance r_i = sigmoid(w . features(question, class i) + b)          see `multimodal.retrieval.relevance`
     evidence  e   = sum_i p_i r_i            p: the moment's labels (pictures: exclusive classes)
               e   = 1 - prod_i (1 - p_i r_i)                       (sounds: each class has a probability of its own)
-    P = sigmoid(u . (log(e + 0.01), cosine) + c)
+    P = sigmoid(u log(e + 0.01) + v cosine + c)         v and c are others where the question holds the name of a class
 
 No statistic over other moments enters: it holds for a recording of five moments. What the encoder cannot name at all is
 told apart by a second logistic over the same features (`in_vocabulary`). Words to words, picture to picture and sound to
@@ -67,8 +67,9 @@ class WordsTo(NamedTuple):
 
     Attributes:
         relevance: weights of the features, then the bias.
-        answer: weights of log evidence and cosine, then the bias.
-        vocabulary: weights of the highest value of each feature over the classes, then the bias.
+        answer: weight of log evidence, weight of the cosine and bias for questions that hold no name of a class, then
+            both for those that do.
+        vocabulary: weights of the highest value of each of the first four features over the classes, then the bias.
     """
 
     relevance: tuple[float, ...]
@@ -139,7 +140,7 @@ class SearchCalibration:
         """Whether the question is about anything that the encoder of `modality` can name; always, unless it is in words."""
         if question.modality != "text" or modality == "text":
             return True
-        highest = self._relevance[modality].features(question.vector, question.text).max(0)
+        highest = self._relevance[modality].features(question.vector, question.text)[:, :4].max(0)
         *weights, bias = self._parameters.words_to[modality].vocabulary
         return bool(highest @ np.array(weights) + bias >= 0.0)
 
@@ -156,7 +157,8 @@ class SearchCalibration:
             for candidate in candidates for name, _ in candidate.labels if name in classes
         }  # fmt: skip
         evidence = np.array([_evidence(candidate.labels, by_name, modality) for candidate in candidates])
-        slope, cosine, intercept = fitted.answer
+        slope, *rest = fitted.answer
+        cosine, intercept = rest[2:] if features[:, 2:4].any() else rest[:2]
         return _sigmoid(slope * np.log(evidence + EVIDENCE_FLOOR) + cosine * _scores(candidates) + intercept)
 
     def _by_labels(

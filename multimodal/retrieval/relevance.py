@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 
-FEATURES = ("own meaning", "kind meaning", "own words", "kind words")
+FEATURES = ("own meaning", "kind meaning", "own words", "kind words", "named elsewhere")
 """Columns of `Relevance.features`: the highest cosine of a class's own terms (synonyms) and of terms for kinds of more than
 two classes; then, for both, the number of words (at most 2) of the longest such term that stands in the question, of what
-it is about: "a cat on a table" is about a cat."""
+it is about: "a cat on a table" is about a cat; last, 1 where the question holds terms of other classes and none of this one,
+for cats are near to dogs and yet no dogs."""
 
 NARROW = 2
 """A term for this many classes or fewer counts as their own name."""
@@ -68,13 +69,15 @@ class Relevance:
         )
 
     def features(self, vector: Floats, text: str | None) -> Floats:
-        """(C, 4) of `FEATURES` for a question at `vector` (D,), unit length; without `text` the word columns are 0."""
+        """(C, 5) of `FEATURES` for a question at `vector` (D,), unit length; without `text` the last three are 0."""
         cosines = self._vectors @ vector  # (T, D) @ (D,) -> (T,)
         spoken = self._spoken(text) if text else np.zeros(len(self._words), np.float32)
-        found = np.zeros((len(self.names), 4), np.float32)
+        found = np.zeros((len(self.names), len(FEATURES)), np.float32)
         for column, side in enumerate(self._sides):
             np.maximum.at(found[:, column], side.classes, cosines[side.terms])
             np.maximum.at(found[:, 2 + column], side.classes, spoken[side.terms])
+        named = found[:, 2:4].any(1)
+        found[:, 4] = named.any() & ~named
         return found
 
     def _spoken(self, text: str) -> Floats:
