@@ -80,6 +80,8 @@ class OpenVinoRuntime:
         self._batch = batch
         self._idle: list[Any] = []  # infer requests that no thread is using
         self._lock = threading.Lock()
+        with _first:
+            self._run(_smallest(self._compiled.input(0)))
         self.fingerprint = "/".join(
             [_identity(name, folder), precision, f"openvino-{ov.__version__.split('-')[0]}", instruction_set()]
         )
@@ -125,6 +127,17 @@ def _in_batches(run: Callable[[NDArray[Any]], Arrays], rows: NDArray[Any], size:
         return run(rows)
     parts = [run(rows[i : i + size]) for i in range(0, len(rows), size)]
     return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
+
+
+_first = threading.Lock()
+"""Held by a runtime's first inference: the binding sets itself up in the first one, and two threads that get there at the
+same moment wait for each other for ever, one with the interpreter's lock and one with the binding's (seen with 2026.4)."""
+
+
+def _smallest(port: Any) -> NDArray[Any]:
+    """Zeros of the shape that a graph's input asks for, with 1 for what may vary."""
+    shape = [dimension.get_length() if dimension.is_static else 1 for dimension in port.get_partial_shape()]
+    return np.zeros(shape, port.get_element_type().to_dtype())
 
 
 @cache
