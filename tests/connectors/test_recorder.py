@@ -21,7 +21,7 @@ from connectors.recording.recorder import Recorder
 from connectors.recording.replay import open_recording
 from connectors.recording.schema import Alignment
 from connectors.recording.writer import RecordingWriter
-from pipelines.cut import Cut
+from pipelines.windowing.cut import Cut
 from pipelines.errors import RecordingError
 from pipelines.packet import SECOND, Bound, Gap, Packet
 from pipelines.testing import ScriptedSource, SettableClock

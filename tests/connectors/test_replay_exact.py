@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from connectors.recording.replay import open_recording
 from connectors.recording.schema import Alignment
 from connectors.recording.writer import RecordingWriter
-from pipelines.cut import Cut
+from pipelines.windowing.cut import Cut
 from pipelines.packet import MILLISECOND, SECOND, Bound, Event, Gap, Packet
 from pipelines.watermark import StreamTime
 from pipelines.window import REFUSED, Window, Windower
