@@ -10,6 +10,7 @@ Exit codes:
     78   the configuration was wrong
     130  stopped by Ctrl-C
     141  the reader of stdout went away
+    143  ended by SIGTERM (`run` and `record` end in order then, with 0)
 """
 
 from __future__ import annotations
@@ -173,5 +174,10 @@ def _hush_stdout() -> None:
 
 
 def main() -> NoReturn:
-    """Entry point of the console script."""
+    """Entry point of the console script. SIGTERM unwinds like Ctrl-C, so that files and folders are put in order."""
+    signal.signal(signal.SIGTERM, _terminate)
     sys.exit(call())
+
+
+def _terminate(number: int, _frame: FrameType | None) -> NoReturn:
+    sys.exit(128 + number)
