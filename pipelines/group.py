@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import TypeAlias
 
+from pipelines.canonical import canonical
 from pipelines.channel import Arrivals, Channel, ChannelLimits
 from pipelines.clock import Clock
 from pipelines.errors import SourceError
@@ -116,7 +117,8 @@ class Group:
         ended = not self._live
         try:
             async with aclosing(source.events()) as events:
-                async for event in events:
+                async for given in events:
+                    event = canonical(given, stream)
                     if not channel.offer(event):
                         await channel.put(event)
             ended = True

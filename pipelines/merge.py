@@ -17,6 +17,7 @@ from typing import TypeAlias
 from pipelines.channel import Arrivals, Channel
 from pipelines.clock import Clock
 from pipelines.packet import MILLISECOND, SECOND, Bound, Event, Gap
+from pipelines.watermark import UNSEEN
 
 TICK = 50 * MILLISECOND
 FAR = SECOND // 4
@@ -120,7 +121,8 @@ async def _show(
 
 
 def _begin(event: Event) -> int:
-    return event.start if isinstance(event, Gap) else event.timestamp
+    """A Gap is passed on at once: it holds no data, and one that lies far away must not hold back what stands behind it."""
+    return UNSEEN if isinstance(event, Gap) else event.timestamp
 
 
 def _earliest(channels: Sequence[Channel]) -> Channel | None:

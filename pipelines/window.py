@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
+from pipelines.canonical import FURTHEST
 from pipelines.packet import Gap, Packet
 from pipelines.watermark import UNSEEN, StreamTime
 from pipelines.windowing.cut import Cut, Script
@@ -24,8 +25,6 @@ REFUSED = frozenset({"max_ahead", "forgotten", "stream_closed", "bad_time", "bad
 
 The others, "behind_bound" and "window_closed", come again in a replay of themselves.
 """
-
-_INT64 = 1 << 63
 
 
 class Windower:
@@ -142,7 +141,8 @@ class Windower:
         intake = self._intake(gap.stream)
         if intake.closed:
             return []
-        intake.gaps.append((gap, intake.taken, intake.progress))
+        if gap.start <= FURTHEST:
+            intake.gaps.append((gap, intake.taken, intake.progress))
         intake.count(UNSEEN)
         self._shelf.measure()
         return self._decisions.lose(intake)
@@ -190,10 +190,13 @@ class Windower:
             return "stream_closed"
         if self._max_ahead is not None and not -self._max_ahead <= timestamp - now <= self._max_ahead:
             return "max_ahead"
-        if not -_INT64 <= timestamp < _INT64:
+        if not -FURTHEST <= timestamp <= FURTHEST:
             return "bad_time"
-        if packet.rate is not None and (packet.rate <= 0 or len(packet.payload) == 0):
-            return "bad_audio"
+        if packet.rate is not None:
+            if packet.rate <= 0 or len(packet.payload) == 0:
+                return "bad_audio"
+            if packet.end > FURTHEST:
+                return "bad_time"
         return None
 
     def _intake(self, stream: str) -> Intake:

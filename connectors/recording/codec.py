@@ -20,13 +20,12 @@ from numpy.typing import NDArray
 
 from connectors.recording.messages import INFO, MESSAGE_TYPES, PICTURE, SOUND
 from connectors.recording.schema import MODALITY_OF, SCHEMA_OF
+from pipelines.canonical import CHANNELS, PICTURE_BYTES, RATES, SOUND_BYTES, TEXT_BYTES
 from pipelines.packet import SECOND, Modality, Packet
 
 _INT64 = 2**63
 _JPEG_MAGIC = b"\xff\xd8\xff"
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
-_MAX_RATE = 768_000
-_MAX_CHANNELS = 64
 JPEG_QUALITY = 90
 
 
@@ -45,9 +44,9 @@ class Limits:
         pixels: of a picture that must be decoded here (PNG); JPEG is handed on unopened.
     """
 
-    text_bytes: int = 2**20
-    picture_bytes: int = 32 * 2**20
-    sound_bytes: int = 32 * 2**20
+    text_bytes: int = TEXT_BYTES
+    picture_bytes: int = PICTURE_BYTES
+    sound_bytes: int = SOUND_BYTES
     pixels: int = 64_000_000
 
     def payload(self, modality: Modality) -> int:
@@ -194,10 +193,10 @@ def _samples(fields: Mapping[str, Any], limits: Limits) -> tuple[NDArray[np.int1
     rate, channels = fields.get("sample_rate", 0), fields.get("number_of_channels", 0)
     if named not in _FORMATS:
         raise Unreadable(f"sound of format {named!r:.20} is none of {', '.join(_FORMATS)}")
-    if not isinstance(rate, int) or not 0 < rate <= _MAX_RATE:
-        raise Unreadable(f"sound at {rate!r:.20} samples per second is not between 1 and {_MAX_RATE}")
-    if not isinstance(channels, int) or not 0 < channels <= _MAX_CHANNELS:
-        raise Unreadable(f"sound of {channels!r:.20} channels is not between 1 and {_MAX_CHANNELS}")
+    if not isinstance(rate, int) or not RATES[0] <= rate <= RATES[1]:
+        raise Unreadable(f"sound at {rate!r:.20} samples per second is not between {RATES[0]} and {RATES[1]}")
+    if not isinstance(channels, int) or not 0 < channels <= CHANNELS:
+        raise Unreadable(f"sound of {channels!r:.20} channels is not between 1 and {CHANNELS}")
     width, convert = _FORMATS[named]
     if len(data) % (width * channels):
         raise Unreadable(f"{len(data)} bytes of {named} are no whole number of samples of {channels} channels")

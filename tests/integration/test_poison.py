@@ -49,7 +49,7 @@ SOUNDS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 TEXTS = {
     "empty": b"", "blanks": b" \t\n", "no UTF-8": b"\xff\xfe caf\xe9 \xc3", "surrogate": b"\xed\xa0\x80 lone",
-    "NUL": b"a\0b\0", "escapes": b"\x1b[2J\x1b]0;x\x07", "long": b"word " * 200_000, "too long": b"x" * (2**20 + 1),
+    "NUL": b"a\0b\0", "escapes": b"\x1b[2J\x1b]0;x\x07", "long": b"word" * 200_000, "too long": b"x" * (2**20 + 1),
     "line feeds": b"a\nb\r\nc\xe2\x80\xa8d", "quotes": b'"; DROP TABLE moments; --',
 }  # fmt: skip
 
