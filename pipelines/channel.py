@@ -94,8 +94,8 @@ class Channel:
 
     @property
     def age(self) -> int:
-        """How long the oldest held event has waited, ns."""
-        return self._clock.now() - self._held[0][2] if self._held else 0
+        """How long the oldest held event has waited, ns; a Gap that stands for what was dropped is none."""
+        return self._clock.now() - self._oldest()[2] if self.in_flight else 0
 
     async def put(self, event: Event) -> None:
         """Hand over one event; waits only under `block`. Raises RuntimeError once closed."""
