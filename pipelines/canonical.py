@@ -19,29 +19,40 @@ PICTURE_BYTES = 32 * 2**20
 SOUND_BYTES = 32 * 2**20
 RATES = (1_000, 768_000)
 CHANNELS = 64
+_INT16 = np.dtype(np.int16)
 FURTHEST = 1 << 62
 """The last instant (and, negative, the first) that is a time, ns: year 2116. Ends of windows still fit 64 bits."""
 
 
-def canonical(event: Event, stream: str) -> Event:
-    """`event` itself; a text without lone surrogates in its place; or the Gap of a payload that nobody could use.
+class Door:
+    """Where the events of one stream come in. A stream keeps the modality of its first packet."""
 
-    Raises SourceError for what is no event, of another stream, or without a time: its source is broken, not one packet.
-    """
-    if not isinstance(event, Packet | Bound | Gap) or event.stream != stream:
-        raise SourceError(f"{stream}: its source gave {event!r:.80}, which is no event of this stream")
-    if isinstance(event, Packet):
-        if type(event.timestamp) is int:
+    def __init__(self, stream: str) -> None:
+        self._stream = stream
+        self._modality: str | None = None
+
+    def check(self, event: Event) -> Event:
+        """`event` itself; a text without lone surrogates in its place; or the Gap of a payload that nobody could use.
+
+        Raises SourceError for what is no event, of another stream, or without a time: its source is broken, not one packet.
+        """
+        stream = self._stream
+        if isinstance(event, Packet) and event.stream == stream and type(event.timestamp) is int:
             fault = _fault(event)
-            if fault is None:
-                return event if event.modality != "text" else _text(event)
-            return Gap(stream, event.timestamp, event.timestamp + 1, f"unreadable: {fault}")
-    elif isinstance(event, Bound):
-        if type(event.timestamp) is int:
-            return event
-    elif type(event.start) is int and type(event.end) is int and isinstance(event.reason, str):
+            if fault is None and event.modality != self._modality:
+                if self._modality is None:
+                    self._modality = event.modality
+                else:
+                    fault = f"{event.modality} on a stream of modality {self._modality}"
+            if fault is not None:
+                return Gap(stream, event.timestamp, event.timestamp + 1, f"unreadable: {fault}")
+            return event if event.modality != "text" else _text(event)
+        if not isinstance(event, Packet | Bound | Gap) or event.stream != stream:
+            raise SourceError(f"{stream}: its source gave {event!r:.80}, which is no event of this stream")
+        times = (event.start, event.end) if isinstance(event, Gap) else (event.timestamp,)
+        if any(type(time) is not int for time in times):
+            raise SourceError(f"{stream}: its source gave an event whose time is no whole number: {event!r:.80}")
         return event
-    raise SourceError(f"{stream}: its source gave an event whose time is no whole number: {event!r:.80}")
 
 
 def _fault(packet: Packet) -> str | None:
@@ -53,7 +64,7 @@ def _fault(packet: Packet) -> str | None:
 
 def _sound(packet: Packet) -> str | None:
     payload, rate = packet.payload, packet.rate
-    if not isinstance(payload, np.ndarray) or payload.dtype != np.int16 or payload.ndim != 2:
+    if not isinstance(payload, np.ndarray) or payload.dtype != _INT16 or payload.ndim != 2:
         return "sound that is no int16 array of shape (samples, channels)"
     if type(rate) is not int or not RATES[0] <= rate <= RATES[1]:
         return f"sound at {rate!r:.20} samples per second is not between {RATES[0]} and {RATES[1]}"

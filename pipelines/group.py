@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import TypeAlias
 
-from pipelines.canonical import canonical
+from pipelines.canonical import Door
 from pipelines.channel import Arrivals, Channel, ChannelLimits
 from pipelines.clock import Clock
 from pipelines.errors import SourceError
@@ -113,12 +113,12 @@ class Group:
         return merge_by_time(channels, self._arrivals, self._bounds)
 
     async def _pump(self, stream: str, source: Source) -> None:
-        channel = self.channels[stream]
+        channel, door = self.channels[stream], Door(stream)
         ended = not self._live
         try:
             async with aclosing(source.events()) as events:
                 async for given in events:
-                    event = canonical(given, stream)
+                    event = door.check(given)
                     if not channel.offer(event):
                         await channel.put(event)
             ended = True

@@ -120,6 +120,20 @@ async def watch_again(recording: Path) -> tuple[list[Window], Group]:
         return [window async for window in coming], group
 
 
+MALFORMED: tuple[Callable[[str, int, int], Packet], ...] = (
+    lambda name, time, number: Packet(name, "audio", time, np.full((800, 1), np.nan), RATE, number),  # type: ignore[arg-type]
+    lambda name, time, number: Packet(name, "audio", time, np.zeros(800, np.int16), RATE, number),
+    lambda name, time, number: Packet(name, "audio", time, np.zeros((800, 1), np.int16), 10**9, number),
+    lambda name, time, number: Packet(name, "audio", time, np.zeros((800, 1), np.int16), 0, number),
+    lambda name, time, number: Packet(name, "image", time, "no bytes", None, number),
+    lambda name, time, number: Packet(name, "text", time, "lone \ud800 surrogate", None, number),
+    lambda name, time, number: Packet(name, "text", time, "x" * (2**20 + 1), None, number),
+    lambda name, time, number: Packet(name, "text", 2**63 + number, "beyond", None, number),
+    lambda name, time, number: Packet(name, "smell", time, b"roses", None, number),  # type: ignore[arg-type]
+)
+"""What a source might send that is in no canonical form, of whatever stream."""
+
+
 def random_schedule(seed: int, *, length: int = 150) -> Schedule:
     """A camera that freezes, a microphone that jitters, notes out of order, an absent stream, a heartbeat, troubles."""
     dice = random.Random(seed)
@@ -195,6 +209,8 @@ def random_schedule(seed: int, *, length: int = 150) -> Schedule:
                     time = START + shift + sample * SECOND // RATE
             sample += count
             step = Packet(name, "audio", time, samples, RATE, number)
+        if dice.random() < 0.03:
+            step = dice.choice(MALFORMED)(name, time, number)
         steps.append((now, name, step, turns))
     stopped = dice.random() < 0.7
     if not stopped:
