@@ -47,7 +47,7 @@ def in_turn(measures: Mapping[str, Callable[[], float]], repeats: int) -> dict[s
 
 def ratio(above: Sequence[float], below: Sequence[float]) -> float:
     """Median of the ratios of what was measured one after the other: steadier than the ratio of the medians."""
-    return median(a / b for a, b in zip(above, below, strict=True))
+    return float(median(a / b for a, b in zip(above, below, strict=True)))
 
 
 def rate(count: int, work: Callable[[], object]) -> float:

@@ -151,7 +151,7 @@ def encoders(config: Config, mind: Mind, bare: Bare, count: Mapping[str, int], r
             Figure(f"{modality}: through the pipeline", median(own), unit, GOALS[modality]),
             Figure(f"{modality}: share of bare", ratio(own, bared), "", SHARE),
         ]
-    limits = [1 / sum(1 / rates) for rates in np.array([found[f"bare {m}"] for m in items]).T]
+    limits = [1 / sum(1 / rate_ for rate_ in rates) for rates in zip(*(found[f"bare {m}"] for m in items), strict=True)]
     figures += [
         Figure("moments: limit of the bare encoders", median(limits), "moments/s"),
         Figure("moments: complete, stored", median(found["moments"]), "moments/s", 150.0),
