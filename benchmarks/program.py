@@ -19,15 +19,16 @@ HELP, FIRST, REAL_TIME, MEMORY = 0.3, 8.0, 40.0, 1.5
 """Goals: seconds, seconds, multiple of real time, GB."""
 
 _REPLAY = """
-import resource, sys
+import re, sys
 from daemon.cli import main
 recording, folder = sys.argv[1:]
 sys.argv = ["sensorium", "replay", recording, "--store", folder, "--sink", f"jsonl:{folder}.jsonl", "--json"]
 try:
     sys.exit(main())
 finally:
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)
+    print(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1], file=sys.stderr)
 """
+# not ru_maxrss: that is inherited over fork and exec from whoever starts the process
 
 
 def figures(*, repeats: int = 5, seconds: int = 60) -> list[Figure]:
@@ -60,7 +61,7 @@ def _recording(repeats: int, seconds: int) -> list[Figure]:
             done = _run([sys.executable, "-c", _REPLAY, str(recording), f"{folder}/{number}"], check=False)
             try:
                 speeds.append(float(json.loads(done.stdout)["speed"]))
-                peaks.append(int(done.stderr.split()[-1]) / 1e6)  # ru_maxrss is in KiB
+                peaks.append(int(done.stderr.split()[-1]) / 1e6)  # in KiB
             except (ValueError, KeyError, IndexError):
                 return [Figure("recording: speed", None, "x real time", note=done.stderr.strip()[-200:])]
     return [
@@ -87,7 +88,7 @@ def _demo(repeats: int) -> Figure:
             assert demo.stdout is not None
             first = next((line for line in demo.stdout if _is_moment(line)), None)
             times.append(time.perf_counter() - begun)
-            demo.kill()
+            demo.terminate()
         if first is None:
             return Figure(name, None, "s", note="it showed no moment")
     return Figure(name, median(times), "s", FIRST, most=True)
