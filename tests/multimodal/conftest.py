@@ -1,4 +1,4 @@
-"""The real models, once per run. Tests marked `models` pull them where they are missing; none of them skips."""
+"""The real encoders, opened once per run."""
 
 from __future__ import annotations
 
@@ -10,14 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from multimodal import UnifiedMultimodalProcessor
-from multimodal.embeddings import AudioModalityEncoder, ImageModalityEncoder, TextModalityEncoder, models
-
-
-@pytest.fixture(scope="session")
-def pulled() -> Path:
-    """The folder of the converted models."""
-    models.pull()
-    return models.root()
+from multimodal.embeddings import AudioModalityEncoder, ImageModalityEncoder, TextModalityEncoder
 
 
 @pytest.fixture(scope="session")

@@ -169,6 +169,6 @@ def test_status_tells_missing_from_outdated(tmp_path: Path, monkeypatch: pytest.
 def test_pulling_what_is_there_changes_nothing(pulled: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in pulled.glob("*/model.json")}
     assert len(before) == len(models.MODELS)
-    assert models.pull() == [pulled / model.name for model in models.MODELS]
+    assert fetch.pull() == [pulled / model.name for model in models.MODELS]
     assert {path: path.stat().st_mtime_ns for path in pulled.glob("*/model.json")} == before
     assert all(row.ready for row in models.status())
