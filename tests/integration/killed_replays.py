@@ -3,8 +3,8 @@
     python killed_replays.py RECORDING FOLDER SEED ROUNDS
 
 Each round resumes one replay until it ends, every attempt but the last dying at a random moment: before or after a batch is
-encoded, a moment is stored, the sink has written and the cursor has not yet moved, or simply some time after the start. Prints
-how many attempts died at which kind of moment; the outputs lie in FOLDER/ROUND.
+encoded, a moment is stored, the sink has written and the cursor has not yet moved, or simply some time after the start.
+Prints how many attempts died at which kind of moment; the outputs lie in FOLDER/ROUND.
 """
 
 from __future__ import annotations
@@ -36,11 +36,10 @@ KINDS = ("encode", "moment", "before write", "after write", "half written", "tim
 
 
 class Fate:
-    """Dies at the `count`-th moment of its kind."""
+    """Dies at the `count`-th moment of its kind; of a process there is one."""
 
-    def __init__(self, kind: str, count: int) -> None:
-        self.kind = kind
-        self.count = count
+    kind = ""
+    count = 0
 
     def at(self, kind: str) -> None:
         if kind == self.kind:
@@ -49,7 +48,7 @@ class Fate:
                 os.kill(os.getpid(), signal.SIGKILL)
 
 
-FATE = Fate("", 0)
+FATE = Fate()
 
 
 class DyingSink(JsonlSink):
@@ -65,23 +64,22 @@ class DyingSink(JsonlSink):
         FATE.at("after write")
 
 
-def attempt(recording: Path, folder: Path, fate: Fate) -> None:
-    global FATE
-    FATE = fate
+def attempt(recording: Path, folder: Path) -> None:
+    """As the command does it, with the dying sink."""
     config = replace(
         configured(folder / "store", batch=4), sinks={"out": Sink(type="dying", options={"path": folder / "out.jsonl"})}
     )
     registry = Registry([Component("sink", "dying", f"{__name__}:DyingSink")])
-    if fate.kind == "time":
-        threading.Timer(fate.count / 1000, os.kill, (os.getpid(), signal.SIGKILL)).start()
+    if FATE.kind == "time":
+        threading.Timer(FATE.count / 1000, os.kill, (os.getpid(), signal.SIGKILL)).start()
     clock = BootClock()
     group = build.replayed(config, open_recording(recording), clock=clock)
-    mind = SmallMind(lambda packets: fate.at("encode"))
+    mind = SmallMind(lambda packets: FATE.at("encode"))
     with build.pipeline(config, group, mind, clock=clock, registry=registry) as pipeline:
-        pipeline.store.on_commit(lambda: fate.at("commit"))
+        pipeline.store.on_commit(lambda: FATE.at("commit"))
 
         def told(moment: Any) -> None:
-            fate.at("moment")
+            FATE.at("moment")
 
         asyncio.run(pipeline.run(told))
 
@@ -95,12 +93,12 @@ def main(recording: Path, folder: Path, seed: int, rounds: int) -> None:
         for deaths in range(40):
             kind = dice.choice(KINDS)
             most = {"time": 250, "encode": 12, "moment": 20}.get(kind, 4)
-            fate = Fate(kind if deaths < 4 else "", dice.randrange(most))
+            FATE.kind, FATE.count = kind if deaths < 4 else "", dice.randrange(most)
             child = os.fork()
             if child == 0:
                 code = 1
                 try:
-                    attempt(recording, here, fate)
+                    attempt(recording, here)
                     code = 0
                 finally:
                     sys.stderr.flush()

@@ -134,7 +134,7 @@ MALFORMED: tuple[Callable[[str, int, int], Packet], ...] = (
 """What a source might send that is in no canonical form, of whatever stream."""
 
 
-def random_schedule(seed: int, *, length: int = 150) -> Schedule:
+def random_schedule(seed: int, *, length: int = 150) -> Schedule:  # noqa: PLR0912, PLR0915 - a story, told in one go
     """A camera that freezes, a microphone that jitters, notes out of order, an absent stream, a heartbeat, troubles."""
     dice = random.Random(seed)
     hop = dice.choice([SECOND, SECOND // 2, 700 * MILLISECOND])
@@ -193,7 +193,8 @@ def random_schedule(seed: int, *, length: int = 150) -> Schedule:
             continue
         time = now - dice.choice([0, 0, 20, 120, 600, 2500]) * MILLISECOND
         if chance > 0.97:
-            time = dice.choice([0, -1, 2**62, 2**63, -(2**62), now + 2 * 3600 * SECOND, now - 2 * 3600 * SECOND, now + SECOND])
+            day = 24 * 3600 * SECOND
+            time = dice.choice([0, -1, 2**62, 2**63, -(2**62), now + day, now - day, now + SECOND])
         step: Step
         if name == "camera":
             step = Packet(name, "image", time, jpeg(number % 50), None, number)

@@ -23,10 +23,10 @@ from connectors.recording.writer import RecordingWriter
 from daemon.config import Align, Config, Store
 from daemon.config import Mind as MindSettings
 from daemon.replaying import Outcome, replay, with_sinks
-from pipelines.windowing.cut import Cut
 from pipelines.packet import MILLISECOND, SECOND, Event, Gap, Packet
 from pipelines.protocols import Mind
 from pipelines.testing import SmallMind
+from pipelines.windowing.cut import Cut
 
 START = 1_760_000_000 * SECOND
 ROOT = Path(__file__).parents[2]

@@ -12,8 +12,6 @@ import pytest
 from scenes import RawRecording, bodies, interleaved, jpeg, part, replayed, scene
 
 from connectors.recording.codec import encode
-from daemon.config import Config
-from daemon.mind import ProcessorMind, open_mind
 from pipelines.packet import MILLISECOND, SECOND, Packet
 
 SECONDS = 6
