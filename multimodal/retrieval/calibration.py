@@ -49,6 +49,22 @@ class Candidate(Protocol):
     def quality(self) -> float: ...
 
 
+class Candidates(Protocol):
+    """Many at once, as columns: n scores and qualities, and for each place of a label an (n,) array of places in `names`
+    and one of probabilities (0: no label)."""
+
+    @property
+    def scores(self) -> NDArray[np.floating]: ...
+    @property
+    def labels(self) -> Sequence[NDArray[np.int32]]: ...
+    @property
+    def probabilities(self) -> Sequence[NDArray[np.floating]]: ...
+    @property
+    def names(self) -> Sequence[str]: ...
+    @property
+    def quality(self) -> NDArray[np.floating]: ...
+
+
 class Question(Protocol):
     """What was asked: words, a picture or a sound, its place in the shared space, its labels."""
 
@@ -111,12 +127,13 @@ class SearchCalibration:
         self._parameters = parameters or Parameters.shipped()
         self.vocabularies = dict(vocabularies)
         self._relevance = {modality: Relevance(named) for modality, named in vocabularies.items()}
-        self._classes: dict[str, dict[str, list[int]]] = {}
+        self._numbers: dict[str, dict[str, int]] = {}
+        self._classes: dict[str, NDArray[np.int64]] = {}
         for modality, relevance in self._relevance.items():
-            of: dict[str, list[int]] = {}
-            for number, name in enumerate(relevance.names):  # two classes may bear one name: cranes
-                of.setdefault(name, []).append(number)
-            self._classes[modality] = of
+            numbers = {name: number for number, name in enumerate(dict.fromkeys(relevance.names))}
+            self._numbers[modality] = numbers
+            # of each class the number of its name: two classes may bear one name, such as cranes
+            self._classes[modality] = np.array([numbers[name] for name in relevance.names], np.int64)
 
     def confidence(self, candidates: Sequence[Candidate], question: Question, modality: Modality) -> list[float]:
         """Probability that each candidate, a moment of `modality`, is a right answer to the question.
@@ -124,17 +141,18 @@ class SearchCalibration:
         A score is the cosine in the shared space; for a picture among pictures and a sound among sounds, in the encoder's
         own. A picture or a sound asked of another modality is asked by the names of what it most probably is.
         """
-        if not candidates:
-            return []
+        return [float(c) for c in self.confidences(_columns(candidates), question, modality)]
+
+    def confidences(self, candidates: Candidates, question: Question, modality: Modality) -> NDArray[np.floating]:
+        """As `confidence`, over columns; 100,000 moments of ten labels take some 5 ms."""
         if question.modality == modality:
             slope, bias = self._parameters.alike[modality]
-            confidences = _sigmoid(slope * _scores(candidates) + bias)
+            found = _sigmoid(slope * candidates.scores + bias)
         elif question.modality == "text":
-            confidences = self._in_words(candidates, question.vector, question.text, modality)
+            found = self._in_words(candidates, question.vector, question.text, modality)
         else:
-            confidences = self._by_labels(candidates, question, modality)
-        quality = np.array([candidate.quality for candidate in candidates])
-        return [float(c) for c in confidences * np.clip(quality / DEAD, 0.0, 1.0)]
+            found = self._by_labels(candidates, question, modality)
+        return np.asarray(found * np.clip(candidates.quality / DEAD, 0.0, 1.0))
 
     def in_vocabulary(self, question: Question, modality: Modality) -> bool:
         """Whether the question is about anything that the encoder of `modality` can name; always, unless it is in words."""
@@ -145,29 +163,26 @@ class SearchCalibration:
         return bool(highest @ np.array(weights) + bias >= 0.0)
 
     def _in_words(
-        self, candidates: Sequence[Candidate], vector: Floats, text: str | None, modality: str
-    ) -> NDArray[np.float64]:
+        self, candidates: Candidates, vector: Floats, text: str | None, modality: str
+    ) -> NDArray[np.floating]:
         fitted = self._parameters.words_to[modality]
         *weights, bias = fitted.relevance
         features = self._relevance[modality].features(vector, text)
         relevance = _sigmoid(features @ np.array(weights) + bias)  # (C,)
-        classes = self._classes[modality]
-        by_name = {  # of two classes with one name the better answers
-            name: max(relevance[number] for number in classes[name])
-            for candidate in candidates for name, _ in candidate.labels if name in classes
-        }  # fmt: skip
-        evidence = np.array([_evidence(candidate.labels, by_name, modality) for candidate in candidates])
+        numbers = self._numbers[modality]
+        by_name = np.zeros(len(numbers) + 1, candidates.scores.dtype)  # the last one: what is no class of this encoder
+        np.maximum.at(by_name, self._classes[modality], relevance)  # of two classes with one name the better answers
+        by_label = by_name[np.array([numbers.get(name, -1) for name in candidates.names], np.int64)]
+        evidence = _evidence(candidates, by_label, modality)
         slope, *rest = fitted.answer
         cosine, intercept = rest[2:] if features[:, 2:4].any() else rest[:2]
-        return _sigmoid(slope * np.log(evidence + EVIDENCE_FLOOR) + cosine * _scores(candidates) + intercept)
+        return _sigmoid(slope * np.log(evidence + EVIDENCE_FLOOR) + cosine * candidates.scores + intercept)
 
-    def _by_labels(
-        self, candidates: Sequence[Candidate], question: Question, modality: str
-    ) -> NDArray[np.float64]:
-        total = np.zeros(len(candidates))
+    def _by_labels(self, candidates: Candidates, question: Question, modality: str) -> NDArray[np.floating]:
         if modality == "text":
             slope, bias = self._parameters.alike["text"]
-            return _sigmoid(slope * _scores(candidates) + bias)
+            return _sigmoid(slope * candidates.scores + bias)
+        total = np.zeros_like(candidates.scores)
         for name, probability in question.labels[:_EXAMPLE_LABELS]:
             total += probability * self._in_words(candidates, question.vector, name, modality)
         return np.minimum(total, 1.0)
@@ -187,16 +202,41 @@ class EmbeddedCalibration(SearchCalibration):
         super().__init__({modality: Vocabulary.load(models.folder_of(name)) for modality, name in folders.items()})
 
 
-def _evidence(labels: Labels, relevance: Mapping[str, float], modality: str) -> float:
-    shares = [probability * relevance.get(name, 0.0) for name, probability in labels]
+class _Columns(NamedTuple):
+    scores: NDArray[np.floating]
+    labels: list[NDArray[np.int32]]
+    probabilities: list[NDArray[np.floating]]
+    names: list[str]
+    quality: NDArray[np.floating]
+
+
+def _columns(candidates: Sequence[Candidate]) -> _Columns:
+    numbers: dict[str, int] = {}
+    rows = [[(numbers.setdefault(name, len(numbers)), p) for name, p in one.labels] for one in candidates]
+    places = range(max((len(row) for row in rows), default=0))
+    padded = [row + [(0, 0.0)] * (len(places) - len(row)) for row in rows]
+    return _Columns(
+        np.array([one.score for one in candidates], np.float64),
+        [np.array([row[place][0] for row in padded], np.int32) for place in places],
+        [np.array([row[place][1] for row in padded], np.float64) for place in places],
+        list(numbers),
+        np.array([one.quality for one in candidates], np.float64),
+    )
+
+
+def _evidence(candidates: Candidates, relevance: NDArray[np.floating], modality: str) -> NDArray[np.floating]:
+    """(n,); `relevance` by place of a label's name. One column after the other: no (n, L) array is made."""
+    shares = (p * relevance.take(label) for label, p in zip(candidates.labels, candidates.probabilities, strict=True))
     if modality == "image":
-        return float(min(sum(shares), 1.0))
-    return float(1.0 - np.prod([1.0 - share for share in shares]))
+        total = np.zeros_like(candidates.scores)
+        for share in shares:
+            total += share
+        return np.minimum(total, 1.0)
+    none = np.ones_like(candidates.scores)
+    for share in shares:
+        none *= 1.0 - share
+    return 1.0 - none
 
 
-def _scores(candidates: Sequence[Candidate]) -> NDArray[np.float64]:
-    return np.array([candidate.score for candidate in candidates], np.float64)
-
-
-def _sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(x, -60.0, 60.0))), np.float64)
+def _sigmoid(x: NDArray[np.floating]) -> NDArray[np.floating]:
+    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(x, -60.0, 60.0))))
