@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import NamedTuple, TypeVar
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +35,19 @@ class Figure:
         return self.value <= self.goal if self.most else self.value >= self.goal
 
 
-def in_turn(measures: Mapping[str, Callable[[], float]], repeats: int) -> dict[str, list[float]]:
+class Rate(NamedTuple):
+    """How many a second, and how many a second of the processor (all cores), which other programs slow down less."""
+
+    time: float
+    cpu: float
+
+
+T = TypeVar("T")
+
+
+def in_turn(measures: Mapping[str, Callable[[], T]], repeats: int) -> dict[str, list[T]]:
     """Each measure once, then each again: what else the machine does meets all of them alike. The first round warms up."""
-    found: dict[str, list[float]] = {name: [] for name in measures}
+    found: dict[str, list[T]] = {name: [] for name in measures}
     for number in range(repeats + 1):
         for name, measure in measures.items():
             value = measure()
@@ -50,11 +61,11 @@ def ratio(above: Sequence[float], below: Sequence[float]) -> float:
     return float(median(a / b for a, b in zip(above, below, strict=True)))
 
 
-def rate(count: int, work: Callable[[], object]) -> float:
-    """How many a second, where `work` does `count`."""
-    begun = time.perf_counter()
+def rate(count: int, work: Callable[[], object]) -> Rate:
+    """Of `work`, which does `count`."""
+    begun, used = time.perf_counter(), time.process_time()
     work()
-    return count / (time.perf_counter() - begun)
+    return Rate(count / (time.perf_counter() - begun), count / (time.process_time() - used))
 
 
 def report(title: str, figures: Sequence[Figure], *, notes: Sequence[str] = (), as_json: bool = False) -> int:

@@ -61,7 +61,7 @@ def _recording(repeats: int, seconds: int) -> list[Figure]:
             done = _run([sys.executable, "-c", _REPLAY, str(recording), f"{folder}/{number}"], check=False)
             try:
                 speeds.append(float(json.loads(done.stdout)["speed"]))
-                peaks.append(int(done.stderr.split()[-1]) / 1e6)  # in KiB
+                peaks.append(int(done.stderr.split()[-1]) * 1024 / 1e9)  # it is in KiB
             except (ValueError, KeyError, IndexError):
                 return [Figure("recording: speed", None, "x real time", note=done.stderr.strip()[-200:])]
     return [

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import contents, program
-from benchmarks.measuring import Figure, in_turn, rate, ratio, report
+from benchmarks.measuring import Figure, Rate, in_turn, rate, ratio, report
 from daemon import build, picture
 from daemon.config import Config, load
 from daemon.mind import open_mind
@@ -46,8 +46,13 @@ BATCH = 32
 SHARE = 0.9
 """Of what the bare encoders allow, the goal."""
 
-GOALS = {"text": 1000.0, "image": 280.0, "audio": 2000.0}
-UNITS = {"text": "texts/s", "image": "pictures/s", "audio": "patches/s"}
+GOALS = {
+    "text": ("texts/s", 1000.0),
+    "image": ("pictures/s", 280.0),
+    "audio": ("patches/s", 2000.0),
+    "moments": ("moments/s", 150.0),
+}
+
 PATCHES = 3
 """Of a sound of two seconds."""
 
@@ -137,7 +142,7 @@ def encoders(config: Config, mind: Mind, bare: Bare, count: Mapping[str, int], r
     moments = min(count.values())
     whole = {**items, "audio": contents.sounds(moments)}
     packets = {name: row for m, of in whole.items() for name, row in spread(m, of[:moments], 1).items()}
-    measures: dict[str, Callable[[], float]] = {}
+    measures: dict[str, Callable[[], Rate]] = {}
     for modality, row in items.items():
         length, many = (2 * SECOND, PATCHES) if modality == "audio" else (SECOND, 1)
         measures |= _both(config, mind, bare, modality, row, length=length, many=many)
@@ -145,24 +150,27 @@ def encoders(config: Config, mind: Mind, bare: Bare, count: Mapping[str, int], r
     found = in_turn(measures, repeats)
     figures = []
     for modality in items:
-        own, bared, unit = found[f"pipeline {modality}"], found[f"bare {modality}"], UNITS[modality]
-        figures += [
-            Figure(f"{modality}: bare encoder", median(bared), unit),
-            Figure(f"{modality}: through the pipeline", median(own), unit, GOALS[modality]),
-            Figure(f"{modality}: share of bare", ratio(own, bared), "", SHARE),
-        ]
-    limits = [1 / sum(1 / rate_ for rate_ in rates) for rates in zip(*(found[f"bare {m}"] for m in items), strict=True)]
-    figures += [
-        Figure("moments: limit of the bare encoders", median(limits), "moments/s"),
-        Figure("moments: complete, stored", median(found["moments"]), "moments/s", 150.0),
-        Figure("moments: share of the limit", ratio(found["moments"], limits), "", SHARE),
+        figures += _figures(modality, found[f"pipeline {modality}"], found[f"bare {modality}"])
+    limits = [
+        Rate(*(1 / sum(1 / own for own in together) for together in zip(*rates, strict=True)))
+        for rates in zip(*(found[f"bare {modality}"] for modality in items), strict=True)
     ]
-    return figures
+    return figures + _figures("moments", found["moments"], limits)
+
+
+def _figures(name: str, own: Sequence[Rate], bare: Sequence[Rate]) -> list[Figure]:
+    unit, goal = GOALS[name]
+    return [
+        Figure(f"{name}: what the bare encoders allow", median(rate_.time for rate_ in bare), unit),
+        Figure(f"{name}: through the pipeline", median(rate_.time for rate_ in own), unit, goal),
+        Figure(f"{name}: share", ratio([r.time for r in own], [r.time for r in bare]), "", SHARE),
+        Figure(f"{name}: share, by the processor's time", ratio([r.cpu for r in own], [r.cpu for r in bare]), ""),
+    ]
 
 
 def _both(
     config: Config, mind: Mind, bare: Bare, modality: str, row: Sequence[Any], *, length: int, many: int
-) -> dict[str, Callable[[], float]]:
+) -> dict[str, Callable[[], Rate]]:
     """Bare and through the pipeline; each item counts as `many`."""
     packets = spread(modality, row, STREAMS[modality], length)
     return {
