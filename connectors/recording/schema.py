@@ -39,6 +39,9 @@ METADATA = "sensorium"
 SCHEMA_OF: Mapping[Modality, str] = {"image": PICTURE, "audio": SOUND, "text": WORDS}
 MODALITY_OF: Mapping[str, Modality] = {name: modality for modality, name in SCHEMA_OF.items()}
 
+_LONGEST = 86_400 * 1_000_000_000
+"""What a window, a bound and a lateness may be at most, ns: a day. More is no alignment but a damaged number."""
+
 _INTEGER = {"type": "integer"}
 _STRING = {"type": "string"}
 _PROPERTIES: Mapping[str, Mapping[str, object]] = {
@@ -121,9 +124,12 @@ class Alignment:
                 raise ValueError(f"metadata `{METADATA}` has no readable `{key}`") from error
             return _typed(value, kind, key)
 
-        length, hop = entry("length", int), entry("hop", int)
-        if length <= 0 or hop <= 0:
-            raise ValueError(f"metadata `{METADATA}` has length {length} and hop {hop}; both must be above 0")
+        length, hop, lateness = entry("length", int), entry("hop", int), entry("lateness", int, 0)
+        if not 0 < hop <= length <= _LONGEST or not 0 <= lateness <= _LONGEST:
+            raise ValueError(
+                f"metadata `{METADATA}` has length {length}, hop {hop} and lateness {lateness}; "
+                f"needed are 0 < hop <= length <= {_LONGEST} and 0 <= lateness <= {_LONGEST}"
+            )
         opened = None if metadata.get("opened", "null") == "null" else entry("opened", int)
         modalities = entry("modalities", dict, {})
         return cls(
@@ -131,7 +137,7 @@ class Alignment:
             hop=hop,
             streams={name: _stream_time(name, value) for name, value in entry("streams", dict).items()},
             group=entry("group", str, "default"),
-            lateness=entry("lateness", int, 0),
+            lateness=lateness,
             opened=opened,
             modalities={name: value for name, value in modalities.items() if value in get_args(Modality)},
             counts={name: _typed(value, int, "counts") for name, value in entry("counts", dict, {}).items()},
@@ -142,8 +148,11 @@ class Alignment:
 def _stream_time(name: str, value: object) -> StreamTime:
     fields: dict[str, Any] = _typed(value, dict, f"streams.{name}")
     idle_after = fields.get("idle_after")
+    bound = _typed(fields.get("bound", 0), int, f"streams.{name}.bound")
+    if not 0 <= bound <= _LONGEST:
+        raise ValueError(f"metadata `{METADATA}` has {bound} as `streams.{name}.bound`, which is not 0 to {_LONGEST}")
     return StreamTime(
-        bound=_typed(fields.get("bound", 0), int, f"streams.{name}.bound"),
+        bound=bound,
         idle_after=None if idle_after is None else _typed(idle_after, int, f"streams.{name}.idle_after"),
         holds=_typed(fields.get("holds", True), bool, f"streams.{name}.holds"),
     )
