@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from daemon.config.layers import Located
-from daemon.config.tree import Config, Mistake, Mode, Sink, Stream
+from daemon.config.tree import Align, Config, Mistake, Mode, Sink, Stream
 from daemon.registry import Component, Kind, Registry, RegistryError, is_live
-from daemon.units import Positive, parse_duration, parse_size
+from daemon.units import Positive, format_duration, parse_duration, parse_size
 from pipelines.errors import SensoriumError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -63,7 +63,22 @@ class _Builder:
                 if plugin is None:
                     self.wrong(at.where, f"{key}: needs {name}")
                 values[name] = None
-        return cls(**values)
+        made = cls(**values)
+        if cls is Align:
+            self.align(made, at, key)
+        return made
+
+    def align(self, made: Align, at: Located, key: str) -> None:
+        """What its numbers cannot be together."""
+        if made.length is None or made.hop is None:
+            return  # told already
+        given = {name: child.where for name, child in at.value.items()} if isinstance(at.value, dict) else {}
+        where = given.get("hop") or given.get("length") or at.where
+        if made.length > parse_duration("1d"):
+            self.wrong(where, f"{key}.length: {format_duration(made.length)} is too long for a moment; a day is the most")
+        elif made.hop > made.length:
+            hop, length = format_duration(made.hop), format_duration(made.length)
+            self.wrong(where, f"{key}.hop: {hop} is longer than {key}.length, {length}: what lies between is in no window")
 
     def options(self, kind: Kind, at: Located, rest: Mapping[str, Located], key: str, own: Set[str]) -> dict[str, Any]:
         """The keywords of a source or sink, checked by its constructor's hints."""
