@@ -104,7 +104,7 @@ class Batcher:
 
 def content_key(packet: Packet) -> bytes:
     """What an encoding depends on: modality, rate, shape and content; not the stream, not the time."""
-    digest = hashlib.blake2b(packet.modality.encode(), digest_size=16)
+    digest = hashlib.sha256(packet.modality.encode())  # the fastest where the processor has it, as those since 2019 do
     payload = packet.payload
     if isinstance(payload, np.ndarray):
         digest.update(f"{packet.rate} {payload.shape} ".encode())

@@ -127,9 +127,9 @@ def media_reference(packet: Packet) -> str | None:
     """Where the store keeps the picture or sound of a packet: named by the source's bytes, so equal in every run."""
     if isinstance(packet.payload, str):
         return None
-    digest = hashlib.blake2b(f"{packet.modality} {packet.rate} ".encode(), digest_size=16)
+    digest = hashlib.sha256(f"{packet.modality} {packet.rate} ".encode())
     digest.update(packet.payload if isinstance(packet.payload, bytes) else np.ascontiguousarray(packet.payload).data)
-    return f"store:{digest.hexdigest()}"
+    return f"store:{digest.hexdigest()[:32]}"
 
 
 def canonical(document: Mapping[str, Any]) -> bytes:
