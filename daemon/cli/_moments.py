@@ -31,7 +31,10 @@ class Shown:
     def __call__(self, moment: Moment) -> None:
         if self._first is None:
             self._first = moment.start
-        self._out.print(line(moment, self._first))
+        if self._out.is_terminal:
+            self._out.print(line(moment, self._first), no_wrap=True, overflow="ellipsis")
+        else:
+            self._out.print(line(moment, self._first), soft_wrap=True)
 
 
 def silent(moment: Moment) -> None:
@@ -43,7 +46,7 @@ def line(moment: Moment, first: int | None = None) -> Text:
     from rich.text import Text
 
     at = _show.when(moment.start) if first is None else f"{(moment.start - first) / 1e9:6.1f} s"
-    text = Text.assemble((at, "bold"), "  ", no_wrap=True, overflow="ellipsis")
+    text = Text.assemble((at, "bold"), "  ")
     for view in sorted(moment.streams.values(), key=lambda view: list(VERBS).index(view.modality)):
         text.append(f"{VERBS[view.modality]} ", style=f"bold {COLOURS[view.modality]}")
         text.append(f"{_what(view)}   ")
