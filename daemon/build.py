@@ -45,10 +45,12 @@ class Pipeline:
         on_moment: Callable[[Moment], Awaitable[None] | None] = lambda moment: None,
         *,
         drain: float | None = None,
+        attempts: int | None = None,
     ) -> bool:
         """Until the sources have ended or were stopped, then until every sink has everything, for `drain` seconds at most.
 
-        Returns whether every sink has everything; what is left stays in the store for the next run.
+        A sink that then fails `attempts` times on end is not waited for. Returns whether every sink has everything; what is
+        left stays in the store for the next run.
         """
         async with asyncio.TaskGroup() as group:
             delivering = group.create_task(self.outbox.run(), name="outbox")
@@ -58,7 +60,7 @@ class Pipeline:
             except BaseException:
                 delivering.cancel()
                 raise
-            return await self.outbox.drain(drain)
+            return await self.outbox.drain(drain, attempts=attempts)
 
     def stop(self) -> None:
         """End the watching; what has arrived is still understood, kept and delivered."""

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from connectors.recording.replay import Recording
@@ -16,6 +17,9 @@ from pipelines.clock import BootClock
 from pipelines.moment import Moment
 from pipelines.packet import SECOND
 from pipelines.protocols import Mind
+
+ATTEMPTS = 5
+"""Failures on end after which a replay no longer waits for a sink: nobody may be there to mend it."""
 
 
 @dataclass(slots=True)
@@ -69,10 +73,10 @@ class Outcome:
 
 
 def with_sinks(config: Config, specs: tuple[str, ...], registry: Registry | None = None) -> Config:
-    """`config` with the sinks that a command line named instead of its own; their names are what was typed.
+    """`config` with the sinks that a command line named instead of its own.
 
-    A name is what a cursor in the store belongs to: the same words go on where they were.
-    Raises RegistryError.
+    A name is what a cursor in the store belongs to: the same sink goes on where it was. A file is named by its full path, so
+    that the same words in another folder are another file. Raises RegistryError.
     """
     if not specs:
         return config
@@ -80,7 +84,9 @@ def with_sinks(config: Config, specs: tuple[str, ...], registry: Registry | None
     named: dict[str, Sink] = {}
     for spec in specs:
         kind, options = registry.spec("sink", spec)
-        named[spec] = Sink(type=kind, options=options)
+        if "path" in options:
+            options["path"] = Path(str(options["path"])).expanduser().absolute()
+        named[":".join([kind, *map(str, options.values())])] = Sink(type=kind, options=options)
     return replace(config, sinks=named)
 
 
@@ -93,7 +99,10 @@ def replay(
     overridden: bool = False,
     on_moment: Callable[[Moment], None] = lambda moment: None,
 ) -> Outcome:
-    """Run it to its end; returns when every sink has everything. Ctrl-C leaves what is stored for the next time."""
+    """Run it to its end; returns when every sink has everything, or keeps failing.
+
+    Ctrl-C leaves what is stored for the next time.
+    """
     outcome = Outcome()
     if overridden and recording.cuts:
         outcome.notices.append(f"aligned anew: the {len(recording.cuts)} decisions of the recorded run are dropped")
@@ -107,10 +116,13 @@ def replay(
 
     begun = time.monotonic()
     with build.pipeline(config, group, mind, clock=clock) as pipeline:
-        asyncio.run(pipeline.run(told))
+        for name, sink in config.sinks.items():
+            if isinstance(path := sink.options.get("path"), Path) and not path.exists():
+                pipeline.store.rewind(name).result()  # a file that is not there has nothing yet, or nothing any more
+        asyncio.run(pipeline.run(told, attempts=ATTEMPTS))
         outcome.stored = pipeline.store.statistics().stored
         outcome.moments = pipeline.runner.moments
-        rejected = {name: state.rejected for name, state in pipeline.outbox.state().items() if state.rejected}
+        sinks = pipeline.outbox.state()
     outcome.seconds = time.monotonic() - begun
     outcome.covered = (span[1] - span[0]) / SECOND if span else 0.0
     for stream, counts in group.windower.counters.items():
@@ -123,9 +135,13 @@ def replay(
             )
     outcome.troubles += recording.damage
     outcome.troubles += [f"{stream} ended early: {reason}" for stream, reason in group.failed.items()]
-    outcome.troubles += [
-        f"sink {name} rejected {count} moments; they are dead letters" for name, count in rejected.items()
-    ]
+    for name, state in sinks.items():
+        if state.rejected:
+            outcome.troubles.append(f"sink {name} rejected {state.rejected} moments; they are dead letters")
+        if state.lag:
+            outcome.troubles.append(
+                f"sink {name}: {state.last_error}; {state.lag} moments wait in the store, the same command delivers them"
+            )
     if recording.ignored:
         outcome.notices += [f"not replayed: {topic} ({why})" for topic, why in recording.ignored.items()]
     return outcome

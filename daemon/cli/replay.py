@@ -65,9 +65,11 @@ def command(
     config = load(config_path, flags={"store": {"path": store}}, sets=sets)
     logs.configure(config.logs.level, config.logs.format)
     config = with_sinks(config, sink_specs)
+    to_stdout = any(sink.type == "stdout" for sink in config.sinks.values())
+    if to_stdout and as_json:
+        raise click.UsageError("--json and the sink stdout both want standard output; leave one out, or use jsonl:FILE")
     opened = open_recording(recording)
     _pull.ensure_models()
-    to_stdout = any(sink.type == "stdout" for sink in config.sinks.values())
     show = _moments.silent if quiet or as_json else _moments.Shown(_show.console(err=to_stdout))
     overridden = any(text.startswith("align.") for text in sets)
     with open_mind(config) as mind:

@@ -60,5 +60,8 @@ def command(
     ):
         log.info("run.started", streams=sorted(config.streams), mode=config.mode, store=str(config.store.path))
         drained = until_stopped(pipeline.run(show, drain=DRAIN_SECONDS), pipeline.stop)
+        for name, sink in pipeline.outbox.state().items():
+            if sink.lag:
+                log.error("sink.behind", sink=name, waiting=sink.lag, reason=sink.last_error)
         log.info("run.ended", moments=pipeline.runner.moments, drained=drained, failed=sorted(group.failed))
     return FAILURE if len(group.failed) == len(config.streams) else OK

@@ -56,6 +56,11 @@ def move_cursor(connection: sqlite3.Connection, sink: str, sequence: int) -> int
     return cursor(connection, sink)
 
 
+def rewind(connection: sqlite3.Connection, sink: str) -> None:
+    """Back to the beginning of what is kept: for a sink that lost what it had."""
+    connection.execute("DELETE FROM cursors WHERE sink = ?", (sink,))
+
+
 def add_dead_letter(connection: sqlite3.Connection, record: Record, reason: str, sink: str, now: int) -> None:
     """Keep a rejected record. The same record rejected again, after a kill before the cursor moved, is one row."""
     connection.execute(

@@ -96,13 +96,14 @@ class Outbox:
             if isinstance(outcome, Exception):
                 raise outcome
 
-    async def drain(self, within: float | None) -> bool:
+    async def drain(self, within: float | None, *, attempts: int | None = None) -> bool:
         """Deliver what is committed by now, then let `run` end; give up after `within` seconds (None: never).
 
-        Whether every sink has everything. What is left stays in the store and is delivered by the next run.
+        A sink that fails `attempts` times on end is given up by itself (None: none is). Whether every sink has everything;
+        what is left stays in the store and is delivered by the next run.
         """
         for lane in self._lanes.values():
-            lane.drain()
+            lane.drain(attempts)
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=within)
             for task in late:
@@ -151,13 +152,21 @@ class _Lane:
         self._sleep = sleep
         self._jitter = jitter
         self._failures = 0
+        self._attempts: int | None = None  # failures on end that end a draining lane; None: none do
+        self._left: int | None = None
 
-    def drain(self) -> None:
-        """End once nothing waits any more; a pause that is under way ends now, since time is short."""
+    def drain(self, attempts: int | None) -> None:
+        """End once nothing waits any more, or after so many failures on end; a pause that is under way ends now."""
+        self._attempts = self._left = attempts
         self._draining.set()
         self.wake.set()
 
     async def run(self) -> None:
+        """Until drained. What failed for the last time is in `last_error`."""
+        with contextlib.suppress(_GaveUpError):
+            await self._run()
+
+    async def _run(self) -> None:
         await self._tried(self._move(0))  # from now on the store knows that this sink waits for records
         while True:
             self.wake.clear()  # before reading: a commit behind the read wakes us again
@@ -186,12 +195,16 @@ class _Lane:
             self.rejected += 1
             self.delivered += batch.index(refusal.record)
             self.last_error = f"rejected {refusal.record.ce_id}: {refusal.reason}"
-            self._failures = 0
+            self._succeeded()
         else:
             await self._move(batch[-1].sequence)
             self.delivered += len(batch)
             self.last_error = None
-            self._failures = 0
+            self._succeeded()
+
+    def _succeeded(self) -> None:
+        self._failures = 0
+        self._left = self._attempts
 
     async def _move(self, sequence: int) -> None:
         await asyncio.wrap_future(self._store.move_cursor(self.name, sequence))
@@ -206,6 +219,10 @@ class _Lane:
             first, longest = self._pause
             nominal = min(longest, first * 2 ** min(self._failures, 30))
             self._failures += 1
+            if self._left is not None:
+                self._left -= 1
+                if self._left <= 0:
+                    raise _GaveUpError from error
             await self._rest(nominal * (0.5 + self._jitter()))
             return None
         return result
@@ -221,6 +238,10 @@ class _Lane:
             for wait in waits:
                 wait.cancel()
             await asyncio.gather(*waits, return_exceptions=True)
+
+
+class _GaveUpError(Exception):
+    """A lane that was told to end has failed as often as it may."""
 
 
 async def _close(sink: Sink) -> None:

@@ -117,6 +117,10 @@ class Store:
         """Say that `sink` has everything up to `sequence`; never moves back. Resolves to where the cursor stands."""
         return self._submit(lambda connection: delivery.move_cursor(connection, sink, sequence))
 
+    def rewind(self, sink: str) -> Future[None]:
+        """Say that `sink` has nothing: it gets everything that is still in the outbox once more."""
+        return self._submit(lambda connection: delivery.rewind(connection, sink))
+
     def dead_letter(self, record: Record, reason: str, sink: str) -> Future[None]:
         """Keep `record` as one that `sink` will never take; the same record twice is kept once."""
         return self._submit(
