@@ -25,4 +25,10 @@ def open_search(config: Config, *, threshold: float = 0.5, mind: Mind | None = N
 
             mind = stack.enter_context(open_mind(config))
         calibration = EmbeddedCalibration()
-        yield stack.enter_context(Search(config.store.path, mind, ExactIndex, calibration, threshold=threshold))
+        search = Search(config.store.path, mind, ExactIndex, calibration, identity=_models, threshold=threshold)
+        yield stack.enter_context(search)
+
+
+def _models(fingerprint: str) -> str:
+    """The names of the models: on another processor or at another precision they make vectors that can be compared."""
+    return fingerprint.partition("/")[0]

@@ -9,7 +9,6 @@ from pipelines.packet import Modality
 
 Verdict: TypeAlias = Literal["match", "no confident match", "outside vocabulary"]
 
-LEAST_SHOWN = 0.01  # a label less probable than this is no reason
 _VERB = {"image": "seen", "audio": "heard", "text": "said"}
 
 

@@ -144,20 +144,40 @@ class Index(Protocol):
         """The k best as (key, cosine), best first; `between` = [start, end) in ns."""
         ...
 
+    def cosines(
+        self, vector: Vector, between: tuple[int, int] | None = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Keys of all rows in `between`, in no promised order, and their cosines, within 1e-3 of the exact ones."""
+        ...
 
-class Candidate(NamedTuple):
-    """What a calibration may look at: the cosine to the question, and what the moment itself said it was."""
+    def exact(self, vector: Vector, keys: Sequence[int]) -> NDArray[np.float64]:
+        """The cosines of these rows, which are there."""
+        ...
 
-    score: float
-    labels: tuple[tuple[str, float], ...]
-    quality: float
+
+class Candidates(NamedTuple):
+    """What a calibration may look at: n moments of one modality as columns.
+
+    Attributes:
+        scores: (n,) cosines to the question.
+        labels: what the moments themselves said they were, most probable first: each an (n,) array of places in `names`.
+        probabilities: of those labels, each (n,); 0 where a moment has fewer labels than others.
+        names: of the labels.
+        quality: (n,) of the signal, in [0, 1].
+    """
+
+    scores: NDArray[np.floating]
+    labels: Sequence[NDArray[np.int32]]
+    probabilities: Sequence[NDArray[np.floating]]
+    names: Sequence[str]
+    quality: NDArray[np.floating]
 
 
 class Calibration(Protocol):
     """What a score is worth."""
 
-    def confidence(self, candidates: Sequence[Candidate], question: Encoded, modality: Modality) -> list[float]:
-        """Probability that each candidate (best first; one question, moments of one modality) is a right answer.
+    def confidences(self, candidates: Candidates, question: Encoded, modality: Modality) -> NDArray[np.floating]:
+        """(n,): the probability that each candidate, a moment of `modality`, is a right answer.
 
         It looks at each one alone: the same candidate is worth the same among others.
         """

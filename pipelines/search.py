@@ -8,41 +8,38 @@ the confidence of its least sure token. A moment counts from `threshold` on. Wor
                     whichever is surer
     nothing before  all three, the surest one counts
 
-A picture or a sound as a question is asked of the same modality in its encoder's own space.
+A picture or a sound as a question is asked of the same modality in its encoder's own space. All moments of the store are
+weighed, in memory and by columns; only of those that are shown anything is read.
 """
 
 from __future__ import annotations
 
-import gc
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from pipelines.errors import QuestionError
-from pipelines.hits import Answer, Hit, Match, Reason, both, merged
+from pipelines.hits import Answer, Hit, Reason
 from pipelines.packet import Modality
-from pipelines.protocols import Calibration, Candidate, Encoded, Mind
+from pipelines.protocols import Calibration, Candidates, Encoded, Mind
 from pipelines.query import LAST, Asked, Query, Token, parse_query
-from pipelines.store.reader import Found, Reader, Space
-from pipelines.store.vectors import IndexFactory, VectorIndexes
+from pipelines.reasons import Source, shown
+from pipelines.runs import Matches, find_runs
+from pipelines.store.reader import Reader, Space
+from pipelines.store.vectors import IndexFactory, Memory, Near
 from pipelines.words import full_text
 
 __all__ = ["EVERY_WORD", "WHOLE_PHRASE", "Answer", "Hit", "Reason", "Search", "alike"]
 
 EVERY_WORD = 0.9  # confidence of a text that holds every word asked, stemmed
 WHOLE_PHRASE = 0.97  # the same, side by side and in order
-FIRST = (
-    256  # candidates looked at; as long as the last quarter of them still holds a confident one, eight times as many
-)
-AT_ONCE = 2048  # nearest rows that one pass over an index brings
-MOST = 16_384
-CONTEXT = 160  # characters of a text that was found by its meaning
+EXACT = 1024  # the surest views of one modality, whose cosines are computed again, exactly
+ROUGH = 0.02  # what a confidence may differ by for want of that
 
 _MODALITIES: Mapping[Asked, tuple[Modality, ...]] = {
     "seen": ("image",),
@@ -50,15 +47,16 @@ _MODALITIES: Mapping[Asked, tuple[Modality, ...]] = {
     "said": ("text",),
     "any": ("image", "audio", "text"),
 }
-_Evidence: TypeAlias = dict[str, list[Match]]
+Identity: TypeAlias = Callable[[str], str]
+"""From a fingerprint, the part of it that must be equal where numbers are compared."""
 
 
-def alike(cosine: float) -> float:
+def alike(cosine: ArrayLike) -> NDArray[np.float64]:
     """Confidence in an example's likeness where the calibration knows none: a logistic, .5 at .75, .92 at .9, .08 at .6.
 
     In the classifiers' own spaces two pictures or sounds of one scene lie above .8, of different scenes mostly below .6.
     """
-    return float(1.0 / (1.0 + np.exp(-(cosine - 0.75) / 0.06)))
+    return np.asarray(1.0 / (1.0 + np.exp(-(np.asarray(cosine, np.float64) - 0.75) / 0.06)), np.float64)
 
 
 class Search:
@@ -66,9 +64,10 @@ class Search:
 
     Args:
         directory: of the store.
-        mind: encodes the question; the store's moments must be of the same models.
+        mind: encodes the question.
         index: makes an empty index for a dimension.
         calibration: what a cosine is worth. LookupError from it for an example means that it knows none: then `alike`.
+        identity: moments whose model has another identity than the mind are found by their words only.
         threshold: the confidence from which a moment is an answer.
         limit: seconds that one read of the store may take.
 
@@ -82,13 +81,15 @@ class Search:
         index: IndexFactory,
         calibration: Calibration,
         *,
+        identity: Identity = str,
         threshold: float = 0.5,
         limit: float = 10.0,
     ) -> None:
         if not 0.0 <= threshold <= 1.0:
             raise QuestionError(f"the threshold is a confidence between 0 and 1, not {threshold}")
+        own = identity(mind.fingerprint)
         self._reader = Reader(directory, limit=limit)
-        self._vectors = VectorIndexes(self._reader, index)
+        self._memory = Memory(self._reader, index, lambda model: identity(model) == own)
         self._mind = mind
         self._calibration = calibration
         self._threshold = threshold
@@ -117,12 +118,13 @@ class Search:
             )
         if limit < 1:
             raise QuestionError(f"at least one hit must be asked for, not {limit}")
-        with self._one, _no_collections():
+        with self._one:
             if self._reader.empty():
                 return Answer(
                     "no confident match", hint="the store holds no moments yet: run or replay something first"
                 )
             scope = _Scope(query, since, until, self._reader.streams())
+            self._memory.follow()
             parts = [self._words(token, scope) for token in query.tokens]
             if image is not None:
                 parts.append(self._example(self._question(image=image), "image", scope))
@@ -148,16 +150,36 @@ class Search:
 
     def _answer(self, parts: Sequence[_Part], *, newest: bool, limit: int) -> Answer:
         best = min(part.best for part in parts)
+        hint = self._strangers()
         if any(part.outside for part in parts):
             return Answer(
-                "outside vocabulary", best=best, hint="no class of pictures or sounds means that; try other words"
+                "outside vocabulary",
+                best=best,
+                hint=hint or "no class of pictures or sounds means that; try other words",
             )
-        hits = merged(both([part.evidence for part in parts]), newest=newest, limit=limit)
+        sources: list[Source] = []
+        matches = []
+        for part in parts:
+            matches.append(part.matches(first_source=len(sources)))
+            sources += part.sources
+        runs = find_runs(matches, self._memory.catalogue, newest=newest, limit=limit)
+        hits = shown(runs, sources, self._memory.catalogue, self._reader)
         if not hits:
             return Answer(
-                "no confident match", best=best, hint=f"the likeliest moment reached a confidence of {best:.2f}"
+                "no confident match",
+                best=best,
+                hint=hint or f"the likeliest moment reached a confidence of {best:.2f}",
             )
-        return Answer("match", tuple(hits), best)
+        return Answer("match", tuple(hits), best, hint)
+
+    def _strangers(self) -> str | None:
+        models = self._memory.strangers()
+        if not models:
+            return None
+        return (
+            f"all moments of this store were made by other models ({', '.join(models)}), so only their words can be "
+            f"searched; replay the recordings into a new store with these models ({self._mind.fingerprint})"
+        )
 
     def _words(self, token: Token, scope: _Scope) -> _Part:
         asked = _MODALITIES[token.asked]
@@ -170,7 +192,7 @@ class Search:
         if "text" in asked:
             self._near(part, question, "text", "shared", scope)
             self._literal(part, token.words, scope)
-        part.outside = bool(named) and not known and not part.evidence
+        part.outside = bool(named) and not known and not part.found
         return part
 
     def _example(self, question: Encoded, modality: Modality, scope: _Scope) -> _Part:
@@ -179,38 +201,36 @@ class Search:
         return part
 
     def _near(self, part: _Part, question: Encoded, modality: Modality, space: Space, scope: _Scope) -> None:
-        """Add the confident moments among the nearest vectors, looking further while that is worth it."""
+        """Add the views of `modality` that are sure enough. Of the surest the cosine is worked out exactly."""
         vector = question.vector if space == "shared" else question.native
-        asked = frozenset(name for name, _ in question.labels)
-        looked, k = 0, AT_ONCE
-        nearest = self._vectors.nearest(space, modality, vector, k, between=scope.between, streams=scope.streams)
-        while looked < min(len(nearest), MOST):
-            size = max(FIRST, looked // 4)
-            ranked = self._vectors.views(nearest[looked : looked + size])
-            confidences = self._confidences(ranked, question, modality, space)
-            for (found, score), confidence in zip(ranked, confidences, strict=True):
-                if confidence >= self._threshold:
-                    part.add(Match(found, confidence, score, asked, _shortened(found.text)))
-            part.best = max(part.best, max(confidences, default=0.0))
-            if max(confidences[-(size // 4) :], default=0.0) < self._threshold:
-                break
-            looked += size
-            if looked >= k:
-                k = 4 * k
-                nearest = self._vectors.nearest(
-                    space, modality, vector, k, between=scope.between, streams=scope.streams
-                )
+        near = self._memory.near(space, modality, vector, between=scope.between, streams=scope.streams)
+        confidences = self._confidences(near, question, modality, space)
+        sure = np.flatnonzero(confidences >= min(self._threshold, confidences.max(initial=0.0)) - ROUGH)
+        surest = sure if sure.size <= EXACT else sure[np.argpartition(-confidences[sure], EXACT)[:EXACT]]
+        scores = near.cosines.astype(np.float64)
+        scores[surest] = self._memory.exact(space, modality, vector, near.rows[surest])
+        confidences[surest] = self._confidences(Near(near.rows[surest], scores[surest]), question, modality, space)
+        part.best = max(part.best, float(confidences.max(initial=0.0)))
+        kept = sure[confidences[sure] >= self._threshold]
+        if kept.size:
+            source = Source(frozenset(name for name, _ in question.labels))
+            part.add(near.rows[kept], confidences[kept], scores[kept], source)
 
-    def _confidences(
-        self, ranked: Sequence[tuple[Found, float]], question: Encoded, modality: Modality, space: Space
-    ) -> list[float]:
-        candidates = [Candidate(score, found.labels, found.quality) for found, score in ranked]
+    def _confidences(self, near: Near, question: Encoded, modality: Modality, space: Space) -> NDArray[np.float64]:
+        catalogue = self._memory.catalogue
+        candidates = Candidates(
+            near.cosines,
+            [column.values[near.rows] for column in catalogue.labels],
+            [column.values[near.rows] for column in catalogue.probabilities],
+            catalogue.names,
+            catalogue.quality.values[near.rows],
+        )
         try:
-            return self._calibration.confidence(candidates, question, modality)
+            return np.array(self._calibration.confidences(candidates, question, modality), np.float64)
         except LookupError:
             if space == "shared":
                 raise
-            return [alike(candidate.score) for candidate in candidates]
+            return alike(near.cosines)
 
     def _literal(self, part: _Part, words: str, scope: _Scope) -> None:
         """Add the texts that hold the words themselves."""
@@ -220,11 +240,19 @@ class Search:
         levels = [(expressions.every, EVERY_WORD)]
         if expressions.phrase is not None:
             levels.append((expressions.phrase, WHOLE_PHRASE))
+        catalogue = self._memory.catalogue
         for expression, confidence in levels:
-            for found, context in self._reader.words(expression, MOST, scope.between, scope.streams):
+            rows = catalogue.rows_of(self._reader.holding(expression))
+            starts = catalogue.start.values[catalogue.moment.values[rows]]
+            inside = (starts >= scope.between[0]) & (starts < scope.between[1])
+            if scope.streams is not None:
+                inside &= np.isin(catalogue.stream.values[rows], catalogue.streams.which(scope.streams))
+            rows = rows[inside]
+            if rows.size:
                 part.best = max(part.best, confidence)
                 if confidence >= self._threshold:
-                    part.add(Match(found, confidence, confidence, frozenset(), _marked(context)))
+                    same = np.full(rows.size, confidence)
+                    part.add(rows, same, same, Source(frozenset(), expression))
 
     def _question(
         self,
@@ -240,22 +268,30 @@ class Search:
 
 
 class _Part:
-    """What one token found: matches by moment, the best confidence of all, whether it can be found at all."""
+    """What one token found, the best confidence of all, and whether it can be found at all."""
 
     def __init__(self) -> None:
-        self.evidence: _Evidence = {}
+        self.found: list[tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]] = []
+        self.sources: list[Source] = []
         self.best = 0.0
         self.outside = False
 
-    def add(self, match: Match) -> None:
-        """Keep a match; of one stream of a moment the surer one."""
-        held = self.evidence.setdefault(match.found.moment, [])
-        for place, other in enumerate(held):
-            if other.found.key == match.found.key:
-                if (match.confidence, match.score) > (other.confidence, other.score):
-                    held[place] = match
-                return
-        held.append(match)
+    def add(
+        self,
+        rows: NDArray[np.int64],
+        confidences: NDArray[np.float64],
+        scores: NDArray[np.float64],
+        source: Source,
+    ) -> None:
+        """Matches of one source."""
+        self.found.append((rows, confidences, scores))
+        self.sources.append(source)
+
+    def matches(self, first_source: int) -> Matches:
+        """All of them, their sources numbered from `first_source`."""
+        return Matches.joined(
+            [Matches(*one, np.full(len(one[0]), number)) for number, one in enumerate(self.found, first_source)]
+        )
 
 
 class _Scope:
@@ -271,27 +307,3 @@ class _Scope:
             raise QuestionError(
                 f"no moment of stream {unknown[0]!r} is in this store; it has {', '.join(sorted(known))}"
             )
-
-
-@contextmanager
-def _no_collections() -> Iterator[None]:
-    """Thousands of short-lived rows would set off searches for cycles, which they have none of, at 20 ms each."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
-
-
-def _shortened(text: str | None) -> str | None:
-    if text is None:
-        return None
-    line = " ".join(text.split())
-    return line if len(line) <= CONTEXT else line[: CONTEXT - 1].rstrip() + "…"
-
-
-def _marked(context: str) -> str:
-    """The matching words between square brackets."""
-    return " ".join(context.split()).replace("\x02", "[").replace("\x03", "]")

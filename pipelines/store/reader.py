@@ -15,11 +15,13 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from pipelines.errors import StoreError
 from pipelines.packet import Modality
-from pipelines.store.schema import APPLICATION, DATABASE, VERSION
+from pipelines.store.labels import unpack_labels
+from pipelines.store.schema import APPLICATION, DATABASE, VERSION, older
 from pipelines.store.values import Clip
 
 Space: TypeAlias = Literal["shared", "native"]
 CHUNK = 4096
+LAST_KEY = 2**63 - 1
 _STEPS = 4000  # virtual-machine steps of SQLite between two looks at the clock: well under a millisecond
 
 
@@ -43,10 +45,29 @@ class Rows(NamedTuple):
     """Vectors of one space in the order they were written, as little-endian float16; row i belongs to view `keys[i]`."""
 
     keys: list[int]
+    vectors: list[bytes]
+
+
+class ViewColumns(NamedTuple):
+    """Views in the order of their keys, which is that of their moments' keys; `labels` as they are kept."""
+
+    keys: list[int]
+    moments: list[int]
     streams: list[str]
     modalities: list[Modality]
+    qualities: list[float]
+    labels: list[bytes]
+
+
+class MomentColumns(NamedTuple):
+    """Moments in the order of their keys; times in ns."""
+
+    keys: list[int]
+    ids: list[str]
+    groups: list[str]
     starts: list[int]
-    vectors: list[bytes]
+    ends: list[int]
+    models: list[str]
 
 
 class Reader:
@@ -83,20 +104,50 @@ class Reader:
         with self._asking() as connection:
             return int(connection.execute("PRAGMA data_version").fetchone()[0])
 
-    def vectors(self, space: Space, after: int) -> Iterator[Rows]:
-        """All vectors of views behind key `after`, in chunks; between two chunks nothing is held open."""
+    def vectors(
+        self, space: Space, after: int, through: int = LAST_KEY, modality: Modality | None = None
+    ) -> Iterator[Rows]:
+        """Vectors of views behind key `after` (of one modality), in chunks; between two chunks nothing is held open."""
         while True:
             with self._asking() as connection:
                 rows = connection.execute(
-                    f"SELECT v.view, w.stream, w.modality, w.start, v.vector FROM vectors_{space} v"
-                    f" JOIN views w ON w.key = v.view WHERE v.view > ? ORDER BY v.view LIMIT ?",
-                    (after, CHUNK),
+                    f"SELECT v.view, v.vector FROM vectors_{space} v JOIN views w ON w.key = v.view"
+                    " WHERE v.view > ? AND v.view <= ? AND (? IS NULL OR w.modality = ?) ORDER BY v.view LIMIT ?",
+                    (after, through, modality, modality, CHUNK),
                 ).fetchall()
             if not rows:
                 return
-            keys, streams, modalities, starts, blobs = (list(column) for column in zip(*rows, strict=True))
-            yield Rows(keys, streams, modalities, starts, blobs)
-            after = keys[-1]
+            found = Rows(*map(list, zip(*rows, strict=True)))
+            yield found
+            after = found.keys[-1]
+
+    def views_after(self, after: int) -> Iterator[tuple[ViewColumns, MomentColumns]]:
+        """All views behind key `after` and their moments, in chunks; between two chunks nothing is held open.
+
+        The moments of a chunk are read after its views: where one is missing, it was deleted with its views meanwhile.
+        """
+        while True:
+            with self._asking() as connection:
+                views = connection.execute(
+                    "SELECT key, moment, stream, modality, quality, labels FROM views WHERE key > ? ORDER BY key LIMIT ?",
+                    (after, CHUNK),
+                ).fetchall()
+                if not views:
+                    return
+                moments = connection.execute(
+                    "SELECT key, id, grp, start, finish, model FROM moments WHERE key BETWEEN ? AND ? ORDER BY key",
+                    (views[0][1], views[-1][1]),
+                ).fetchall()
+            columns = ViewColumns(*map(list, zip(*views, strict=True)))
+            yield columns, MomentColumns(*map(list, zip(*moments, strict=True) if moments else ([],) * 6))
+            after = columns.keys[-1]
+
+    def names(self, after: int) -> list[tuple[int, str]]:
+        """The names of labels with numbers behind `after`, in order."""
+        with self._asking() as connection:
+            return connection.execute(
+                "SELECT number, name FROM names WHERE number > ? ORDER BY number", (after,)
+            ).fetchall()
 
     def last_change(self) -> int:
         """The number of the newest deletion."""
@@ -119,20 +170,34 @@ class Reader:
             rows = connection.execute(
                 f"{_VIEW} WHERE w.key IN (SELECT value FROM json_each(?))", (json.dumps([int(k) for k in keys]),)
             ).fetchall()
-        return {row[0]: _found(row) for row in rows}
+            labels = {row[0]: unpack_labels(row[7]) for row in rows}
+            numbers = {number for pairs in labels.values() for number, _ in pairs}
+            names = dict(
+                connection.execute(
+                    "SELECT number, name FROM names WHERE number IN (SELECT value FROM json_each(?))",
+                    (json.dumps(sorted(numbers)),),
+                ).fetchall()
+            )
+        return {
+            row[0]: Found(*row)._replace(labels=tuple((names[number], p) for number, p in labels[row[0]]))
+            for row in rows
+        }
 
-    def words(
-        self, match: str, limit: int, between: tuple[int, int], streams: Sequence[str] | None
-    ) -> list[tuple[Found, str]]:
-        """The views whose words match an FTS5 expression, best (bm25) first, each with the matching words in context."""
+    def holding(self, match: str) -> list[int]:
+        """Keys of the views whose words match an FTS5 expression."""
         with self._asking() as connection:
-            rows = connection.execute(
-                f"{_VIEW.replace(' FROM', ', snippet(words, 0, char(2), char(3), char(8230), 12) FROM', 1)}"
-                " JOIN words ON words.rowid = w.key WHERE words MATCH ? AND w.start >= ? AND w.start < ?"
-                " AND (? IS NULL OR w.stream IN (SELECT value FROM json_each(?))) ORDER BY words.rank LIMIT ?",
-                (match, *between, None if streams is None else "", json.dumps(list(streams or ())), limit),
-            ).fetchall()
-        return [(_found(row[:-1]), row[-1]) for row in rows]
+            return [key for (key,) in connection.execute("SELECT rowid FROM words WHERE words MATCH ?", (match,))]
+
+    def contexts(self, match: str, keys: Sequence[int]) -> dict[int, str]:
+        """Of those of these views that match: a few words round the matching ones, which stand between \\x02 and \\x03."""
+        with self._asking() as connection:
+            return dict(
+                connection.execute(
+                    "SELECT rowid, snippet(words, 0, char(2), char(3), char(8230), 12) FROM words"
+                    " WHERE words MATCH ? AND rowid IN (SELECT value FROM json_each(?))",
+                    (match, json.dumps([int(k) for k in keys])),
+                ).fetchall()
+            )
 
     def streams(self) -> dict[str, Modality]:
         """The streams that ever had a moment in this store, with their modality."""
@@ -207,6 +272,9 @@ class Reader:
             raise StoreError(
                 f"{self._path} was made by a newer version (schema {version}, this program knows {VERSION}): upgrade"
             )
+        if version < VERSION:
+            connection.close()
+            raise StoreError(older(self._path, version))
         late: Callable[[], bool] = lambda: time.monotonic() > self._deadline  # noqa: E731
         connection.set_progress_handler(late, _STEPS)
         return connection, inode
@@ -216,9 +284,3 @@ _VIEW = (
     "SELECT w.key, m.id, m.grp, m.start, m.finish, w.stream, w.modality, w.labels, w.quality, w.text, w.media"
     " FROM views w JOIN moments m ON m.key = w.moment"
 )
-
-
-def _found(row: Sequence[object]) -> Found:
-    key, moment, group, start, end, stream, modality, labels, quality, text, media = row
-    pairs = tuple(map(tuple, json.loads(labels)))  # type: ignore[arg-type]
-    return Found(key, moment, group, start, end, stream, modality, pairs, quality, text, media)  # type: ignore[arg-type]

@@ -13,6 +13,7 @@ import numpy as np
 
 from pipelines.moment import Moment
 from pipelines.protocols import Vector
+from pipelines.store.labels import pack_labels
 from pipelines.store.schema import GONE_KEPT
 from pipelines.store.values import Clip, Stored
 
@@ -21,7 +22,7 @@ from pipelines.store.values import Clip, Stored
 class _View:
     stream: str
     modality: str
-    labels: str
+    labels: tuple[tuple[str, float], ...]
     quality: float
     confidence: float
     text: str | None
@@ -50,7 +51,7 @@ def prepare(moment: Moment, clips: Mapping[str, Clip], headers: Mapping[str, str
         _View(
             stream=_clean(name),
             modality=view.modality,
-            labels=json.dumps(view.labels),
+            labels=tuple((_clean(name), p) for name, p in view.labels),
             quality=view.quality,
             confidence=view.confidence,
             text=_clean("\n".join(view.text)) if view.text else None,
@@ -125,6 +126,7 @@ def _replace_moment(connection: sqlite3.Connection, item: Prepared, sequence: in
     connection.executemany(
         "INSERT OR IGNORE INTO streams(stream, modality) VALUES(?, ?)", [(v.stream, v.modality) for v in item.views]
     )
+    numbers = _numbers(connection, {name for view in item.views for name, _ in view.labels})
     for view in item.views:
         number = connection.execute(
             "INSERT INTO views(moment, stream, modality, start, labels, quality, confidence, text, media)"
@@ -134,7 +136,7 @@ def _replace_moment(connection: sqlite3.Connection, item: Prepared, sequence: in
                 view.stream,
                 view.modality,
                 moment.start,
-                view.labels,
+                pack_labels([(numbers[name], p) for name, p in view.labels]),
                 view.quality,
                 view.confidence,
                 view.text,
@@ -147,6 +149,17 @@ def _replace_moment(connection: sqlite3.Connection, item: Prepared, sequence: in
             connection.execute("INSERT INTO vectors_native(view, vector) VALUES(?, ?)", (number, view.native))
         if view.text is not None:
             connection.execute("INSERT INTO words(rowid, text) VALUES(?, ?)", (number, view.text))
+
+
+def _numbers(connection: sqlite3.Connection, names: set[str]) -> dict[str, int]:
+    """The numbers of these names, new ones given to those that have none. They stay: there are as many as a model knows."""
+    found: dict[str, int] = {}
+    for name in sorted(names):
+        row = connection.execute("SELECT number FROM names WHERE name = ?", (name,)).fetchone()
+        if row is None:
+            row = connection.execute("INSERT INTO names(name) VALUES(?) RETURNING number", (name,)).fetchone()
+        found[name] = row[0]
+    return found
 
 
 def _packed(vector: Vector) -> bytes | None:

@@ -4,6 +4,7 @@
     revisions  what was ever stored under an id, as digests; it outlives the records, so a body that comes again after
                its record was dropped is still known
     moments    the highest revision of each moment; views, their vectors and `words` belong to it
+    names      names of labels, by the number that views keep
     streams    every stream that ever had a view
     gone       the last views that were deleted, so that a reader with an index in memory can follow
     media      thumbnails and sound clips by reference
@@ -24,7 +25,7 @@ from pathlib import Path
 from pipelines.errors import StoreError
 
 DATABASE = "store.db"
-VERSION = 1
+VERSION = 2
 APPLICATION = 0x73656E73  # "sens", in the header of the file
 CHECK_SECONDS = 5.0
 GONE_KEPT = 100_000
@@ -66,12 +67,13 @@ CREATE TABLE views(
     stream TEXT NOT NULL,
     modality TEXT NOT NULL,
     start INTEGER NOT NULL,
-    labels TEXT NOT NULL,
+    labels BLOB NOT NULL,
     quality REAL NOT NULL,
     confidence REAL NOT NULL,
     text TEXT,
     media TEXT
 );
+CREATE TABLE names(number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
 CREATE INDEX views_moment ON views(moment);
 CREATE TABLE streams(stream TEXT, modality TEXT, PRIMARY KEY(stream, modality)) WITHOUT ROWID;
 CREATE TABLE vectors_shared(view INTEGER PRIMARY KEY, vector BLOB NOT NULL);
@@ -112,6 +114,14 @@ def open_database(directory: Path, now: int) -> tuple[sqlite3.Connection, str | 
         return _open(path, now), notice
     except Corrupt as again:
         raise StoreError(f"{path}: a fresh database is corrupt at once ({again}); the disk may be failing") from again
+
+
+def older(path: Path, version: int) -> str:
+    """What to say of a database that this program no longer reads."""
+    return (
+        f"{path} was made by an earlier version (schema {version}, this program needs {VERSION}): "
+        f"choose another directory and replay the recordings into it"
+    )
 
 
 def quarantine(path: Path, now: int) -> Path:
@@ -182,6 +192,8 @@ def _verify(connection: sqlite3.Connection, path: Path) -> None:
             f"{path} was made by a newer version (schema {version}, this program knows {VERSION}): "
             f"upgrade sensorium or choose another directory"
         )
+    if 0 < version < VERSION:
+        raise StoreError(older(path, version))
     deadline = time.monotonic() + CHECK_SECONDS
     connection.set_progress_handler(lambda: time.monotonic() > deadline, 50_000)
     try:

@@ -1,119 +1,167 @@
-"""The vectors of a store in memory, one index per stream and space, kept up with what the writer commits."""
+"""The store in memory: a catalogue of all views, and their vectors, kept up with what the writer commits."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipelines.packet import Modality
 from pipelines.protocols import Index, Vector
-from pipelines.store.reader import Found, Reader, Rows, Space
+from pipelines.store.catalogue import Catalogue
+from pipelines.store.reader import Reader, Rows, Space
 
 IndexFactory: TypeAlias = Callable[[int], Index]
 """Makes an empty index for vectors of the given dimension."""
 
+WORTH_READING_ANEW = 16_384  # dead views, if they outnumber the living
 
-REMEMBERED = 32_768  # views kept in memory, about 1 kB each
 
-
-class _Name(NamedTuple):
-    stream: str
+class _Part(NamedTuple):
+    space: Space
     modality: Modality
-    dimension: int  # another model's vectors are another index, which no question of this model's reaches
 
 
-class _Followed:
-    """One space as far as it was read."""
+class _Vectors:
+    """One part as far as it was read; by dimension, keyed by row of the catalogue."""
 
     def __init__(self) -> None:
-        self.indexes: dict[_Name, Index] = {}
+        self.indexes: dict[int, Index] = {}
         self.last_key = 0
-        self.last_change = 0
-        self.version: int | None = None
 
 
-class VectorIndexes:
-    """Loads a space when it is first asked for and follows the store from then on. One thread at a time."""
+class Near(NamedTuple):
+    """Rows of the catalogue with their cosines to a question, in no order."""
 
-    def __init__(self, reader: Reader, factory: IndexFactory) -> None:
+    rows: NDArray[np.int64]
+    cosines: NDArray[np.floating]
+
+
+class Memory:
+    """Loads what is asked for, the vectors of each space and modality apart, and follows the store from then on.
+
+    Vectors of moments whose model is not `comparable` are left out: a cosine between two models means nothing. Not
+    thread-safe.
+    """
+
+    catalogue: Catalogue
+    _parts: dict[_Part, _Vectors]
+    _own: NDArray[np.bool_]  # by moment: is it comparable
+    _version: int | None
+    _last_change: int
+    _dead: int
+
+    def __init__(self, reader: Reader, factory: IndexFactory, comparable: Callable[[str], bool]) -> None:
         self._reader = reader
         self._factory = factory
-        self._spaces: dict[Space, _Followed] = {}
-        self._seen: dict[int, Found] = {}  # a view never changes and its key never comes again
+        self._comparable = comparable
+        self._reset()
 
-    def nearest(
+    def follow(self) -> None:
+        """Take in what was committed since the last call."""
+        if self._reader.replaced():
+            self._reset()
+        version = self._reader.version()
+        if version == self._version:
+            return
+        if self._version is None:
+            self._last_change = self._reader.last_change()
+        elif not self._forget_deleted():
+            self._reset()
+            self.follow()
+            return
+        for views, moments in self._reader.views_after(self.catalogue.last_key):
+            self.catalogue.extend(views, moments)
+        for number, name in self._reader.names(len(self.catalogue.names) - 1):
+            self.catalogue.names += [""] * (number - len(self.catalogue.names)) + [name]
+        models = np.array([self._comparable(model) for model in self.catalogue.models.texts], bool)
+        self._own = models[self.catalogue.model.values]  # by moment
+        self._version = version
+
+    def strangers(self) -> list[str]:
+        """The models of the moments, if there are moments and all are of models that are not `comparable`."""
+        live = self.catalogue.moment.values[self.catalogue.live.values]
+        if not len(live) or self._own[live].any():
+            return []
+        texts = self.catalogue.models.texts
+        return [texts[code] for code in np.unique(self.catalogue.model.values[live])]
+
+    def near(
         self,
         space: Space,
         modality: Modality,
         vector: Vector,
-        k: int,
         *,
         between: tuple[int, int] | None,
         streams: Sequence[str] | None,
-    ) -> list[tuple[int, float]]:
-        """The k views of `modality` nearest to `vector` as (view key, cosine), best first."""
-        found = [
-            hit
-            for name, index in self.follow(space).indexes.items()
-            if name.modality == modality
-            and name.dimension == vector.size
-            and (streams is None or name.stream in streams)
-            for hit in index.query(vector, k, between)
-        ]
-        found.sort(key=lambda hit: (-hit[1], hit[0]))
-        return found[:k]
+    ) -> Near:
+        """All views of `modality` that can be compared with `vector`; cosines within 1e-3 of the exact ones."""
+        index = self._index(space, modality, vector.size)
+        if index is None:
+            return Near(np.zeros(0, np.int64), np.zeros(0, np.float32))
+        rows, cosines = index.cosines(vector, between)
+        if streams is not None:
+            kept = np.isin(self.catalogue.stream.values[rows], self.catalogue.streams.which(streams))
+            rows, cosines = rows[kept], cosines[kept]
+        return Near(rows, cosines)
 
-    def views(self, nearest: Sequence[tuple[int, float]]) -> list[tuple[Found, float]]:
-        """What `nearest` found, in its order; a view that was dropped meanwhile is left out."""
-        missing = [key for key, _ in nearest if key not in self._seen]
-        if missing:
-            if len(self._seen) > REMEMBERED:
-                self._seen = {key: self._seen[key] for key, _ in nearest if key in self._seen}
-            self._seen |= self._reader.views(missing)
-        return [(self._seen[key], score) for key, score in nearest if key in self._seen]
+    def exact(self, space: Space, modality: Modality, vector: Vector, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """The cosines of some of the rows that `near` found."""
+        index = self._index(space, modality, vector.size)
+        return np.zeros(0) if index is None else index.exact(vector, rows.tolist())
 
-    def follow(self, space: Space) -> _Followed:
-        """Take in what was committed since the last call."""
-        if self._reader.replaced():
-            self._spaces.clear()
-            self._seen.clear()
-        followed = self._spaces.setdefault(space, _Followed())
-        version = self._reader.version()
-        if version == followed.version:
-            return followed
-        if followed.version is None:
-            followed.last_change = self._reader.last_change()
-        else:
-            followed = self._forget_deleted(space, followed)
-        for rows in self._reader.vectors(space, followed.last_key):
-            self._add(followed, rows)
-        followed.version = version
-        return followed
+    def _reset(self) -> None:
+        self.catalogue = Catalogue()
+        self._parts = {}
+        self._own = np.zeros(0, bool)
+        self._version = None
+        self._last_change = 0
+        self._dead = 0
 
-    def _forget_deleted(self, space: Space, followed: _Followed) -> _Followed:
-        gone = self._reader.gone(followed.last_change)
-        if gone is None:  # too long not followed: read anew
-            followed = self._spaces[space] = _Followed()
-            followed.last_change = self._reader.last_change()
-            return followed
-        keys, followed.last_change = gone
-        for index in followed.indexes.values():
-            for key in keys:
-                index.remove(key)
-        return followed
+    def _forget_deleted(self) -> bool:
+        """False where it is better to read all anew: too long not followed, or more dead than living."""
+        gone = self._reader.gone(self._last_change)
+        if gone is None:
+            return False
+        keys, self._last_change = gone
+        rows = self.catalogue.rows_of(keys)
+        self.catalogue.live.values[rows] = False
+        for part in self._parts.values():
+            for index in part.indexes.values():
+                for row in rows.tolist():
+                    index.remove(row)
+        self._dead += len(rows)
+        return self._dead < max(WORTH_READING_ANEW, len(self.catalogue.key) // 2)
 
-    def _add(self, followed: _Followed, rows: Rows) -> None:
-        places: dict[_Name, list[int]] = {}
-        for place, (stream, modality, vector) in enumerate(
-            zip(rows.streams, rows.modalities, rows.vectors, strict=True)
-        ):
-            places.setdefault(_Name(stream, modality, len(vector) // 2), []).append(place)
-        for name, chosen in places.items():
-            index = followed.indexes.get(name)
+    def _index(self, space: Space, modality: Modality, dimension: int) -> Index | None:
+        part = self._parts.setdefault(_Part(space, modality), _Vectors())
+        through = self.catalogue.last_key  # what came later is of views that the catalogue does not hold yet
+        if part.last_key < through:
+            for rows in self._reader.vectors(space, part.last_key, through, modality):
+                self._add(part, rows)
+            part.last_key = through
+        return part.indexes.get(dimension)
+
+    def _add(self, part: _Vectors, found: Rows) -> None:
+        catalogue = self.catalogue
+        rows = np.searchsorted(catalogue.key.values, found.keys)
+        moments = catalogue.moment.values[rows]
+        wanted = catalogue.live.values[rows] & self._own[moments]
+        sizes = np.fromiter(map(len, found.vectors), np.int64, len(rows)) // 2
+        for dimension in np.unique(sizes[wanted]).tolist():
+            chosen = np.flatnonzero(wanted & (sizes == dimension))
+            index = part.indexes.get(dimension)
             if index is None:
-                index = followed.indexes[name] = self._factory(name.dimension)
-            vectors = np.frombuffer(b"".join([rows.vectors[i] for i in chosen]), "<f2").reshape(-1, name.dimension)
-            index.extend([rows.keys[i] for i in chosen], vectors, [rows.starts[i] for i in chosen])
-        followed.last_key = rows.keys[-1]
+                index = part.indexes[dimension] = self._factory(dimension)
+            index.extend(
+                rows[chosen].tolist(),
+                _stacked(found.vectors, chosen).reshape(-1, dimension),
+                catalogue.start.values[moments[chosen]].tolist(),
+            )
+
+
+def _stacked(vectors: Sequence[bytes], chosen: NDArray[np.int64]) -> NDArray[Any]:
+    some = vectors if len(chosen) == len(vectors) else [vectors[place] for place in chosen.tolist()]
+    return np.frombuffer(b"".join(some), "<f2")

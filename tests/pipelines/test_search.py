@@ -17,7 +17,7 @@ from multimodal.retrieval.index import ExactIndex
 from pipelines.errors import QuestionError, StoreError
 from pipelines.moment import Moment
 from pipelines.packet import SECOND, Modality, Packet
-from pipelines.protocols import Candidate, Encoded, Fused, Vector
+from pipelines.protocols import Candidates, Encoded, Fused, Vector
 from pipelines.search import EVERY_WORD, WHOLE_PHRASE, Search, alike
 from pipelines.store import Store
 from pipelines.testing.moments import a_moment, a_view
@@ -32,7 +32,7 @@ def direction(name: str, dimension: int = len(CLASSES)) -> Vector:
 class ClassMind:
     """Its world has six things; a word that names one points at it, every other word points nowhere."""
 
-    fingerprint = "class-mind-1"
+    fingerprint = "small-mind-1"
 
     def encode(self, packets: Sequence[Packet]) -> list[Encoded]:
         raise NotImplementedError
@@ -65,10 +65,10 @@ def native(name: str) -> Vector:
 class PlainCalibration:
     """A cosine is its own confidence; a question is in the vocabulary when it names a thing. No examples known."""
 
-    def confidence(self, candidates: Sequence[Candidate], question: Encoded, modality: Modality) -> list[float]:
+    def confidences(self, candidates: Candidates, question: Encoded, modality: Modality) -> NDArray[np.floating]:
         if question.modality != "text":
             raise LookupError("no calibration by example")
-        return [max(0.0, candidate.score) for candidate in candidates]
+        return np.maximum(candidates.scores, 0.0)
 
     def in_vocabulary(self, question: Encoded, modality: Modality) -> bool:
         return bool(question.labels)

@@ -52,12 +52,13 @@ def test_a_moment_gets_its_place_and_its_revision_and_an_equal_one_is_ignored(tm
 
 
 def test_the_highest_revision_replaces_the_others_for_search_while_sinks_get_all(tmp_path: Path) -> None:
-    everything = (-(2**63), 2**63 - 1)
     with Store(tmp_path) as store, Reader(tmp_path) as reader:
         put(store, a_text("a", "the kettle sings"))
         put(store, a_text("a", "the kettle is silent"))
-        assert [found.text for found, _ in reader.words('"kettle"', 10, everything, None)] == ["the kettle is silent"]
-        assert reader.words('"sings"', 10, everything, None) == []
+        holding = reader.holding('"kettle"')
+        assert [found.text for found in reader.views(holding).values()] == ["the kettle is silent"]
+        assert reader.contexts('"kettle"', holding) == {holding[0]: "the \x02kettle\x03 is silent"}
+        assert reader.holding('"sings"') == []
         assert sum(len(rows.keys) for rows in reader.vectors("shared", 0)) == 1
         assert len(store.records(0, 10)) == 2
         assert reader.body("a") == a_text("a", "the kettle is silent").body(1)
@@ -305,7 +306,7 @@ def test_a_long_read_is_stopped_and_the_writer_never_waits_for_it(tmp_path: Path
             store.put(a_text(f"m{number}", f"tea {number}"))
         put(store, a_text("x", "x"))
         with Reader(tmp_path, limit=0.0) as reader, pytest.raises(StoreError, match="stopped"):
-            reader.words('"tea"', 10_000, (-(2**63), 2**63 - 1), None)
+            reader.contexts('"tea"', reader.holding('"tea"'))
         assert put(store, a_text("y", "y")) is not None
 
 
