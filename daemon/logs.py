@@ -12,8 +12,8 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, Literal, TextIO
+from contextlib import contextmanager, suppress
+from typing import Any, Literal, TextIO, cast
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -48,7 +48,7 @@ def configure(level: Level = "info", form: Format = "auto", stream: TextIO | Non
     structlog.configure(
         processors=[*shared, *last],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
-        logger_factory=structlog.WriteLoggerFactory(stream),
+        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", _Unbreakable(stream))),
         cache_logger_on_first_use=False,
     )
     handler = logging.StreamHandler(stream)
@@ -80,6 +80,21 @@ def configured(level: Level = "info", form: Format = "auto", stream: TextIO | No
             structlog.configure(**was)
         else:
             structlog.reset_defaults()
+
+
+class _Unbreakable:
+    """A stream whose reader may go away: what is lost then is a line of a log, not the run."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with suppress(OSError, ValueError):  # ValueError: it is closed
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            self._stream.flush()
 
 
 def _from_library(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -71,3 +71,12 @@ def test_a_program_that_embeds_us_gets_its_own_logging_back() -> None:
     with logs.configured(stream=io.StringIO()):
         assert structlog.is_configured()
     assert (root.handlers[:], root.level, structlog.is_configured(), warnings.showwarning) == before
+
+
+def test_a_run_survives_that_nobody_takes_its_logs_any_more() -> None:
+    stream = io.StringIO()
+    with logs.configured(stream=stream):
+        stream.close()
+        logs.logger().error("source.failed", stream="camera.front", reason="unplugged")
+        logging.getLogger("a.library").warning("and it said so")
+    assert stream.closed
