@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,20 +23,13 @@ from scenes import (
 )
 
 from connectors.recording.schema import Alignment
-from daemon.config import Config
-from daemon.mind import ProcessorMind, open_mind
 from pipelines.packet import MILLISECOND, SECOND, Event, Gap, Packet
+from pipelines.protocols import Mind
 from pipelines.select import select
 from pipelines.watermark import StreamTime
 from pipelines.window import Windower
 
 CHUNKS = (7, 93, 1000)
-
-
-@pytest.fixture(scope="module")
-def mind() -> Iterator[ProcessorMind]:
-    with open_mind(Config()) as opened:
-        yield opened
 
 
 def test_twice_the_same_bytes(tmp_path: Path) -> None:
@@ -126,7 +118,7 @@ def test_batches_change_nothing(tmp_path: Path, batch: int) -> None:
 
 
 @pytest.mark.models
-def test_the_real_mind_gives_the_same_bytes_in_any_batch_order_and_chunking(tmp_path: Path, mind: ProcessorMind) -> None:
+def test_the_real_mind_gives_the_same_bytes_in_any_batch_order_and_chunking(tmp_path: Path, mind: Mind) -> None:
     streams = scene(6)
     rough = {**streams, "mic": chunks(noise(6, 44_100), 44_100, 93 * MILLISECOND)}
     fine = {**streams, "mic": chunks(noise(6, 44_100), 44_100, 7 * MILLISECOND)}

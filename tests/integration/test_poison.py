@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from scenes import RawRecording, bodies, interleaved, jpeg, part, replayed, scene
+from scenes import START, RawRecording, bodies, interleaved, jpeg, part, replayed, scene
 
 from connectors.recording.codec import encode
-from pipelines.packet import MILLISECOND, SECOND, Packet
+from pipelines.group import Group
+from pipelines.moment import Moment
+from pipelines.packet import MILLISECOND, SECOND, Bound, Gap, Packet
+from pipelines.protocols import Mind
+from pipelines.runner import Runner
+from pipelines.testing import SettableClock, SmallMind
+from pipelines.window import Windower
 
 SECONDS = 6
 FAR = {
@@ -115,3 +123,101 @@ def test_a_poisoned_stream_leaves_the_others_as_they_were(
     the_others_are_unchanged(bodies(lines), clean, stream)
     (tmp_path / "again").mkdir()
     assert replayed(path, tmp_path / "again", batch=1)[0] == lines
+
+
+@pytest.mark.models
+def test_the_real_mind_says_what_it_cannot_read_and_reads_the_rest(tmp_path: Path, mind: Mind) -> None:
+    """Every poison at once, in turn, on every stream: each stream's good half is understood as in the clean recording."""
+    (tmp_path / "clean").mkdir()
+    clean, _ = replayed(record(tmp_path / "clean.mcap"), tmp_path / "clean", mind=mind, thumbnails=True)
+    for poisoned in MODALITY:
+        bad = [p.values for p in poisons() if p.values[0] == poisoned and p.values[2] is None]
+        turn = iter(bad * 100)
+
+        def poison(raw: RawRecording, now: int, turn: Iterator[Any] = turn) -> None:
+            stream, fields, _ = next(turn)
+            raw.add(stream, MODALITY[stream], fields, now)
+
+        (tmp_path / poisoned).mkdir()
+        path = record(tmp_path / f"{poisoned}.mcap", poison)
+        lines, _ = replayed(path, tmp_path / poisoned, mind=mind, thumbnails=True)
+        the_others_are_unchanged(bodies(lines), bodies(clean), poisoned)
+        errors = [e for d in bodies(lines) for e in d["streams"].get(poisoned, {}).get("errors", [])]
+        gaps = [g["reason"] for d in bodies(lines) for g in d["gaps"].get(poisoned, [])]
+        assert errors or any(reason.startswith("unreadable") for reason in gaps) or poisoned == "notes"
+
+
+MALFORMED: dict[str, Callable[[str, int], Any]] = {
+    "NaN": lambda s, t: Packet(s, "audio", t, np.full((800, 1), np.nan), 16_000),  # type: ignore[arg-type]
+    "flat sound": lambda s, t: Packet(s, "audio", t, np.zeros(800, np.int16), 16_000),
+    "no samples": lambda s, t: Packet(s, "audio", t, np.zeros((0, 1), np.int16), 16_000),
+    "no rate": lambda s, t: Packet(s, "audio", t, np.zeros((800, 1), np.int16)),
+    "rate 0": lambda s, t: Packet(s, "audio", t, np.zeros((800, 1), np.int16), 0),
+    "rate 10^9": lambda s, t: Packet(s, "audio", t, np.zeros((800, 1), np.int16), 10**9),
+    "rate 1.5": lambda s, t: Packet(s, "audio", t, np.zeros((800, 1), np.int16), 16_000.5),  # type: ignore[arg-type]
+    "picture as text": lambda s, t: Packet(s, "image", t, "no bytes"),
+    "picture of a gigabyte": lambda s, t: Packet(s, "image", t, bytes(33 * 2**20)),
+    "none": lambda s, t: Packet(s, "text", t, None),  # type: ignore[arg-type]
+    "text of a gigabyte": lambda s, t: Packet(s, "text", t, "x" * (2**20 + 1)),
+    "many bytes a letter": lambda s, t: Packet(s, "text", t, "\u20ac" * 2**19),
+    "surrogate": lambda s, t: Packet(s, "text", t, "half \ud800 of a pair"),
+    "smell": lambda s, t: Packet(s, "smell", t, b"roses"),  # type: ignore[arg-type]
+    "beyond": lambda s, t: Packet(s, "text", 2**70, "when?"),
+    "far gap": lambda s, t: Gap(s, 2**70, 2**70 + 1, "when?"),
+    "numpy time": lambda s, t: Packet(s, "text", np.int64(t), "when?"),  # type: ignore[arg-type]
+    "no time": lambda s, t: Bound(s, None),  # type: ignore[arg-type]
+    "another stream": lambda s, t: Packet("mic", "text", t, "not mine"),
+    "no event": lambda s, t: {"time": t},
+    "nothing": lambda s, t: None,
+    "error": lambda s, t: ZeroDivisionError("a source of whatever quality"),
+}
+
+
+class Given:
+    """A source of somebody else's, which checks nothing."""
+
+    overflow = "block"
+
+    def __init__(self, items: list[Any]) -> None:
+        self._items = items
+
+    async def events(self) -> AsyncGenerator[Any, None]:
+        for item in self._items:
+            if isinstance(item, Exception):
+                raise item
+            yield item
+
+
+async def understood(streams: Mapping[str, list[Any]]) -> list[Moment]:
+    """Moments of sources that give what they were given, by event time."""
+    moments: list[Moment] = []
+
+    async def keep(items: AsyncIterator[tuple[Any, Moment]]) -> AsyncGenerator[Moment, None]:
+        async for _, moment in items:
+            moments.append(moment)
+            yield moment
+
+    group = Group(
+        sources={name: Given(items) for name, items in streams.items()},  # type: ignore[misc]
+        windower=Windower(length=2 * SECOND, hop=SECOND, streams=streams.keys()),
+        clock=SettableClock(START),
+        live=False,
+    )
+    await asyncio.wait_for(Runner(group=group, mind=SmallMind(), keep=keep).run(), 30)
+    return moments
+
+
+@pytest.mark.parametrize("what", MALFORMED)
+async def test_a_source_that_gives_anything_at_all_costs_only_itself(what: str) -> None:
+    streams: dict[str, list[Any]] = {name: list(events) for name, events in scene(4).items()}
+    clean = [json.loads(moment.body(0)) for moment in await understood({**streams, "other": []})]
+    good = [Packet("other", "text", START + n * SECOND // 2, f"fine {n}") for n in range(8)]
+    spoiled: list[Any] = [*good[:3], MALFORMED[what]("other", START + SECOND), *good[3:]]
+    found = [json.loads(moment.body(0)) for moment in await understood({**streams, "other": spoiled})]
+    assert len(found) == len(clean) == 5
+    for stream in streams:
+        assert part(found, stream) == part(clean, stream)
+    said = {text for document in found for text in document["streams"].get("other", {}).get("text", [])}
+    assert said >= {packet.payload for packet in good[:3]}
+    ends = {"numpy time", "no time", "another stream", "no event", "nothing", "error"}
+    assert (packet_after := good[5].payload) in said or what in ends, packet_after
