@@ -239,7 +239,7 @@ class _Segment:
         self, rows: NDArray[np.intp], question: NDArray[np.float64]
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Keys and cosines of some rows, summed in float64."""
-        return self._keys[rows], self._vectors[rows].astype(np.float64) @ question  # (R, D) @ (D,) -> (R,)
+        return self._keys[rows], np.einsum("rd,d->r", self._vectors[rows].astype(np.float64), question)
 
 
 @contextmanager
