@@ -173,7 +173,7 @@ class Search:
         return Answer("match", tuple(hits), best, hint)
 
     def _strangers(self) -> str | None:
-        models = self._memory.strangers()
+        models = self._memory.strangers
         if not models:
             return None
         return (

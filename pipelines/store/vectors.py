@@ -44,9 +44,13 @@ class Memory:
 
     Vectors of moments whose model is not `comparable` are left out: a cosine between two models means nothing. Not
     thread-safe.
+
+    Attributes:
+        strangers: the models of the moments, where all are of models that are not `comparable`; else empty.
     """
 
     catalogue: Catalogue
+    strangers: tuple[str, ...]
     _parts: dict[_Part, _Vectors]
     _own: NDArray[np.bool_]  # by moment: is it comparable
     _version: int | None
@@ -77,16 +81,9 @@ class Memory:
         for number, name in self._reader.names(len(self.catalogue.names) - 1):
             self.catalogue.names += [""] * (number - len(self.catalogue.names)) + [name]
         models = np.array([self._comparable(model) for model in self.catalogue.models.texts], bool)
-        self._own = models[self.catalogue.model.values]  # by moment
+        self._own = models[self.catalogue.model.values]
+        self.strangers = self._strangers()
         self._version = version
-
-    def strangers(self) -> list[str]:
-        """The models of the moments, if there are moments and all are of models that are not `comparable`."""
-        live = self.catalogue.moment.values[self.catalogue.live.values]
-        if not len(live) or self._own[live].any():
-            return []
-        texts = self.catalogue.models.texts
-        return [texts[code] for code in np.unique(self.catalogue.model.values[live])]
 
     def near(
         self,
@@ -114,11 +111,18 @@ class Memory:
 
     def _reset(self) -> None:
         self.catalogue = Catalogue()
+        self.strangers = ()
         self._parts = {}
         self._own = np.zeros(0, bool)
         self._version = None
         self._last_change = 0
         self._dead = 0
+
+    def _strangers(self) -> tuple[str, ...]:
+        live = self.catalogue.moment.values[self.catalogue.live.values]
+        if self._own[live].any():
+            return ()
+        return tuple(self.catalogue.models.texts[code] for code in np.unique(self.catalogue.model.values[live]))
 
     def _forget_deleted(self) -> bool:
         """False where it is better to read all anew: too long not followed, or more dead than living."""
