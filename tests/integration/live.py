@@ -134,7 +134,7 @@ MALFORMED: tuple[Callable[[str, int, int], Packet], ...] = (
 """What a source might send that is in no canonical form, of whatever stream."""
 
 
-def random_schedule(seed: int, *, length: int = 150) -> Schedule:  # noqa: PLR0912, PLR0915 - a story, told in one go
+def random_schedule(seed: int, *, length: int = 110) -> Schedule:  # noqa: PLR0912, PLR0915 - a story, told in one go
     """A camera that freezes, a microphone that jitters, notes out of order, an absent stream, a heartbeat, troubles."""
     dice = random.Random(seed)
     hop = dice.choice([SECOND, SECOND // 2, 700 * MILLISECOND])

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from scenes import START, bodies, configured, part, replayed, scene, sensorium, write_recording
+from scenes import START, bodies, configured, part, replayed, scene, write_recording
 
 from connectors.recording.replay import open_recording
 from connectors.recording.schema import Alignment
@@ -99,20 +99,19 @@ def test_cut_anywhere_every_moment_before_the_cut_is_the_same(tmp_path: Path) ->
         assert found[: len(found) - 2] == lines[: max(len(found) - 2, 0)]  # the last ones may have lost a part
 
 
-def test_flipped_bits_cost_their_chunk_and_nothing_else(tmp_path: Path) -> None:
-    """Wherever they fall, it ends in order; moments that the broken chunk has no part in are the same."""
+def test_a_flipped_bit_costs_its_chunk_and_nothing_else(tmp_path: Path) -> None:
+    """Wherever it falls, it is told, and what every stream says of the moments that the chunk has no part in is the same."""
     streams = {**scene(6), "pulse": [Bound("pulse", START + n * SECOND) for n in range(6)]}
     cuts = [Cut(START + 2 * SECOND, 0, {"camera": 15, "mic": 30, "notes": 1}, {"notes": "deadline"})]
     whole = write_recording(tmp_path / "whole.mcap", streams, alignment=ALIGNED, cuts=cuts, chunk_bytes=4096)
     (tmp_path / "whole").mkdir()
-    clean = set(replayed(whole, tmp_path / "whole")[0])
-    data = whole.read_bytes()
+    lines, _ = replayed(whole, tmp_path / "whole")
+    clean, data = bodies(lines), whole.read_bytes()
     dice = random.Random(11)
-    kept = []
-    for number in range(25):
+    read = 0
+    for number in range(20):
         broken = bytearray(data)
-        for _ in range(dice.choice([1, 1, 4])):
-            broken[dice.randrange(len(broken))] ^= 1 << dice.randrange(8)
+        broken[dice.randrange(len(broken))] ^= 1 << dice.randrange(8)
         path = tmp_path / f"{number}.mcap"
         path.write_bytes(broken)
         (tmp_path / str(number)).mkdir()
@@ -121,10 +120,13 @@ def test_flipped_bits_cost_their_chunk_and_nothing_else(tmp_path: Path) -> None:
         except SensoriumError as error:
             assert str(path) in str(error)
             continue
-        assert outcome.troubles or set(found) == clean
-        kept.append(len(clean & set(found)))
-    assert sum(kept) > len(clean) * len(kept) // 2
-    assert len(kept) > 20
+        read += 1
+        assert outcome.troubles or found == lines
+        for stream in ("camera", "mic", "notes"):
+            before, after = part(clean, stream), part(bodies(found), stream)
+            assert sum(before[start] != after.get(start) for start in before) <= 3
+            assert after.keys() <= before.keys()
+    assert read >= 18
 
 
 @pytest.mark.parametrize(
@@ -254,18 +256,19 @@ def test_json_has_standard_output_to_itself(tmp_path: Path, capfd: pytest.Captur
 
 
 @pytest.mark.models
-def test_the_command_says_one_document_on_standard_output_and_the_rest_on_standard_error(tmp_path: Path) -> None:
+def test_troubles_are_lines_on_standard_error_beside_one_document(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     write_recording(tmp_path / "a.mcap", scene(4))
     (tmp_path / "blocked").mkdir()
-    done = sensorium("replay", "a.mcap", "--store", "store", "--sink", "jsonl:blocked", "--json", cwd=tmp_path)
-    assert done.returncode == 1
-    assert json.loads(done.stdout)["stored"] == 5
-    assert b"Traceback" not in done.stderr
-    assert done.stderr.count(b"sensorium: ") == 1
+    assert call(["replay", "a.mcap", "--store", "store", "--sink", "jsonl:blocked", "--json"]) == 1
+    out, [line] = said(capfd)
+    assert json.loads(out)["stored"] == 5
+    assert "blocked" in line
 
 
 @pytest.mark.models
-@pytest.mark.parametrize("content", [b"", os.urandom(3000), b"\0\0\0\x18ftypmp42"], ids=["empty", "noise", "header"])
+@pytest.mark.parametrize("content", [b"", bytes(range(256)) * 12, b"\0\0\0\x18ftypmp42"], ids=["empty", "noise", "header"])
 def test_a_film_that_is_none_fails_the_run(tmp_path: Path, capfd: pytest.CaptureFixture[str], content: bytes) -> None:
     (tmp_path / "a.mp4").write_bytes(content)
     (tmp_path / "notes.txt").write_text("0\thello\n1\tthere\n2\tagain\n")

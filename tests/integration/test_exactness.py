@@ -46,7 +46,7 @@ def test_twice_the_same_bytes(tmp_path: Path) -> None:
     assert [d["start"] for d in bodies(first)] == [START + n * SECOND for n in range(-1, 12)]
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32), bound=st.sampled_from([0, SECOND]))
 def test_the_streams_may_be_thrown_together_in_the_file(
     tmp_path_factory: pytest.TempPathFactory, seed: int, bound: int
@@ -87,7 +87,7 @@ def test_sound_may_be_chunked_as_it_likes(tmp_path: Path, rate: int, offset: int
     assert len(said[0]) >= 5
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(rate=st.sampled_from([8_000, 11_025, 16_000, 22_050, 44_100, 48_000]), seed=st.integers(0, 2**32))
 def test_what_the_mind_hears_does_not_follow_the_chunks(rate: int, seed: int) -> None:
     """Chunks of any lengths, their times floored, the beginning anywhere: every window's sound is the same."""

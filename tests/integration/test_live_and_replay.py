@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -41,7 +42,7 @@ def both(seed: int) -> None:
         asyncio.run(asyncio.wait_for(compare(Path(folder) / "live.mcap"), 60))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=400 if os.environ.get("SENSORIUM_SOAK") else 10, deadline=None)
 @given(st.integers(0, 2**32))
 @example(12)
 @example(17)
