@@ -168,4 +168,4 @@ class Memory:
 
 def _stacked(vectors: Sequence[bytes], chosen: NDArray[np.int64]) -> NDArray[Any]:
     some = vectors if len(chosen) == len(vectors) else [vectors[place] for place in chosen.tolist()]
-    return np.frombuffer(b"".join(some), "<f2")
+    return np.frombuffer(bytearray().join(some), "<f2")  # a bytearray, since arrays over bytes cannot be written to
