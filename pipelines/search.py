@@ -38,7 +38,7 @@ __all__ = ["EVERY_WORD", "WHOLE_PHRASE", "Answer", "Hit", "Reason", "Search", "a
 
 EVERY_WORD = 0.9  # confidence of a text that holds every word asked, stemmed
 WHOLE_PHRASE = 0.97  # the same, side by side and in order
-EXACT = 1024  # the surest views of one modality, whose cosines are computed again, exactly
+EXACT = 256  # the surest views of one modality, whose cosines are computed again, exactly
 ROUGH = 0.02  # what a confidence may differ by for want of that
 
 _MODALITIES: Mapping[Asked, tuple[Modality, ...]] = {

@@ -69,6 +69,34 @@ def test_over_many_segments_the_rough_product_never_costs_a_hit() -> None:
     assert [hit.key for hit in half] == inside
 
 
+def test_the_cosines_of_all_rows_are_near_and_those_asked_for_again_exact() -> None:
+    rows = vectors(ROWS + 300, 16, seed=3)
+    index = ExactIndex(16)
+    index.extend(range(len(rows)), rows, range(len(rows)))
+    for key in (0, 5, ROWS, len(rows) - 1):
+        index.remove(key)
+    question = vectors(1, 16, seed=4)[0]
+    wanted = rows.astype(np.float16).astype(np.float64) @ question.astype(np.float64)
+    for between in (None, (ROWS - 100, ROWS + 100)):
+        keys, cosines = index.cosines(question, between)
+        first, last = between or (0, len(rows))
+        assert sorted(keys.tolist()) == sorted(set(range(first, last)) - {0, 5, ROWS, len(rows) - 1})
+        assert np.abs(cosines - wanted[keys]).max() < 1e-3
+    assert index.exact(question, [7, ROWS + 1, 3]) == pytest.approx(wanted[[7, ROWS + 1, 3]], abs=1e-6)
+    assert index.cosines(np.zeros(16, np.float32))[0].size == 0
+    assert index.cosines(question, (10**9, 10**10))[0].size == 0
+
+
+def test_rows_of_any_length_are_compared_by_direction() -> None:
+    rows = vectors(50, 8) * np.linspace(0.5, 20, 50, dtype=np.float32)[:, None]
+    index, halves = ExactIndex(8), ExactIndex(8)
+    index.extend(range(50), rows, [0] * 50)
+    halves.extend(range(50), rows.astype(np.float16), [0] * 50)
+    for key in range(50):
+        assert index.query(rows[key], 1)[0] == (key, pytest.approx(1.0, abs=1e-3))
+        assert halves.query(rows[key], 1)[0] == (key, pytest.approx(1.0, abs=1e-3))
+
+
 def test_removed_rows_stop_costing_memory() -> None:
     rows = vectors(2 * ROWS, 4)
     index = ExactIndex(4)

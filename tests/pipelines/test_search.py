@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from pipelines.moment import Moment
 from pipelines.packet import SECOND, Modality, Packet
 from pipelines.protocols import Candidates, Encoded, Fused, Vector
 from pipelines.search import EVERY_WORD, WHOLE_PHRASE, Search, alike
-from pipelines.store import Store
+from pipelines.store import Store, vectors
 from pipelines.testing.moments import a_moment, a_view
 
 CLASSES = ("dog", "glass", "violin", "street", "siren", "rain")
@@ -286,6 +287,73 @@ def test_questions_from_two_threads_do_not_mix(search: Search) -> None:
     for thread in threads:
         thread.join()
     assert answers == {"heard:violin": {(("w10", "w11"),)}, "seen:glass": {(("w20",),)}}
+
+
+def test_a_search_that_is_open_for_long_gives_back_what_the_dropped_took(
+    store: Store, search: Search, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vectors, "WORTH_READING_ANEW", 3)
+    for turn in range(12):
+        store.put(at(50, camera=seen("violin" if turn % 2 else "siren", 1 - turn / 100), mic=heard("dog"))).result(10)
+        assert ids(search, "seen:violin") == ([("w50",)] if turn % 2 else [])
+    views = sum(len(moment.streams) for moment in STORY) + 2
+    assert len(search._memory.catalogue.key) <= 2 * views + 3
+
+
+class LabelCalibration(PlainCalibration):
+    """A moment is worth what it says of the class that is asked for, wherever its vector lies."""
+
+    def confidences(self, candidates: Candidates, question: Encoded, modality: Modality) -> NDArray[np.floating]:
+        asked = np.array([name == question.labels[0][0] for name in candidates.names])
+        total = np.zeros(len(candidates.scores))
+        for labels, probabilities in zip(candidates.labels, candidates.probabilities, strict=True):
+            total += asked[labels] * probabilities
+        return total
+
+
+def test_what_a_moment_says_of_itself_finds_it_however_many_lie_nearer(tmp_path: Path) -> None:
+    far = a_view("image", direction("rain"), labels=(("street", 0.2), ("siren", 0.1), ("dog", 0.7)))
+    with Store(tmp_path) as store:
+        for second in range(0, 3000, 3):
+            store.put(at(second, camera=a_view("image", direction("dog"), labels=(("street", 0.9),))))
+        store.put(at(1000, door=far)).result(20)
+        with Search(tmp_path, ClassMind(), ExactIndex, LabelCalibration()) as search:
+            [hit] = search.ask("seen:dog", now=0).hits
+    assert (hit.ids, round(hit.confidence, 6)) == (("w1000",), 0.7)
+    assert hit.reasons[0].labels == (("dog", 0.7),)
+
+
+def test_moments_of_other_models_are_found_by_their_words_and_never_by_a_cosine(tmp_path: Path) -> None:
+    def of(model: str, second: int) -> Moment:
+        return replace(at(second, camera=seen("dog"), notes=said("tea")), model=model)
+
+    def models(fingerprint: str) -> str:
+        return fingerprint.partition("/")[0]
+
+    with Store(tmp_path) as store:
+        store.put(of("other/f32/a", 0)).result(10)
+        with Search(tmp_path, ClassMind(), ExactIndex, PlainCalibration(), identity=models) as search:
+            answer = search.ask("seen:dog", now=0)
+            assert answer.verdict == "no confident match"
+            assert "other models (other/f32/a)" in (answer.hint or "")
+            assert ids(search, "said:tea") == [("w0",)]
+            assert ids(search, "said:rain") == [], "by meaning neither"
+            store.put(of("small-mind-1/another-processor", 10)).result(10)
+            answer = search.ask("seen:dog", now=0)
+            assert [hit.ids for hit in answer.hits] == [("w10",)] and answer.hint is None
+            assert set(ids(search, "said:tea")) == {("w0",), ("w10",)}
+
+
+def test_what_is_dropped_and_stored_while_a_search_is_open_is_followed_in_both_spaces(
+    store: Store, search: Search
+) -> None:
+    sound = (np.zeros((10, 1), np.int16), 16000)
+    assert ids(search, "", audio=sound) == [("w10", "w11")]
+    store.put(at(10, camera=seen("dog"), mic=heard("rain"))).result(10)
+    store.put(at(40, mic=heard("violin"), camera=a_view("image", direction("dog"), labels=(("street", 0.5),) * 5)))
+    store.put(at(41, mic=heard("violin"))).result(10)
+    assert set(ids(search, "", audio=sound)) == {("w11",), ("w40", "w41")}
+    assert ("w40",) in ids(search, "seen:dog")
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

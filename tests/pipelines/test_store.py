@@ -300,6 +300,16 @@ def test_a_reader_without_a_store_says_what_to_do(tmp_path: Path) -> None:
         Reader(tmp_path)
 
 
+def test_a_store_of_an_earlier_version_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    Store(tmp_path).close()
+    connection = sqlite3.connect(tmp_path / "store.db")
+    connection.execute("PRAGMA user_version=1")
+    connection.close()
+    for opened in (Reader, Store):
+        with pytest.raises(StoreError, match="choose another directory and replay"):
+            opened(tmp_path)
+
+
 def test_a_long_read_is_stopped_and_the_writer_never_waits_for_it(tmp_path: Path) -> None:
     with Store(tmp_path) as store:
         for number in range(300):
