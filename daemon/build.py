@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -18,6 +19,7 @@ from daemon.config import Config, ConfigError, Mistake, Stream
 from daemon.registry import Registry
 from pipelines.channel import ChannelLimits
 from pipelines.clock import Clock
+from pipelines.errors import StoreError
 from pipelines.group import Group
 from pipelines.moment import Moment
 from pipelines.packet import Packet
@@ -30,6 +32,9 @@ from pipelines.window import REFUSED, Cut, StreamTime, Windower
 
 QUEUE = 256
 """Puts that may wait for the writer of the store; more windows than this are never in flight, so a put never blocks."""
+
+DISK_SECONDS = 1.0
+"""Between two looks at whether the store can write."""
 
 
 class Pipeline:
@@ -46,21 +51,41 @@ class Pipeline:
         *,
         drain: float | None = None,
         attempts: int | None = None,
+        patience: float | None = None,
     ) -> bool:
         """Until the sources have ended or were stopped, then until every sink has everything, for `drain` seconds at most.
 
         A sink that then fails `attempts` times on end is not waited for. Returns whether every sink has everything; what is
-        left stays in the store for the next run.
+        left stays in the store for the next run. Raises StoreError, in a group, when the disk takes nothing for `patience`
+        seconds (None: it is waited for).
         """
         async with asyncio.TaskGroup() as group:
+            watching = group.create_task(self._watch(patience), name="disk")
             delivering = group.create_task(self.outbox.run(), name="outbox")
             await asyncio.sleep(0)
             try:
                 await self.runner.run(on_moment)
+                return await self.outbox.drain(drain, attempts=attempts)
             except BaseException:
                 delivering.cancel()
                 raise
-            return await self.outbox.drain(drain, attempts=attempts)
+            finally:
+                watching.cancel()
+
+    async def _watch(self, patience: float | None) -> None:
+        """Say when the store can write nothing, and when it can again."""
+        since: float | None = None
+        while True:
+            await asyncio.sleep(DISK_SECONDS)
+            now, reason = time.monotonic(), self.store.blocked
+            if reason is None and since is not None:
+                since = None
+                logs.logger().info("store.unblocked")
+            elif reason is not None and since is None:
+                since = now
+                logs.logger().error("store.blocked", reason=reason)
+            if reason is not None and since is not None and patience is not None and now - since >= patience:
+                raise StoreError(f"{self.store.directory}: {reason}; what is stored is safe, the same command goes on there")
 
     def stop(self) -> None:
         """End the watching; what has arrived is still understood, kept and delivered."""

@@ -21,6 +21,9 @@ from pipelines.protocols import Mind
 ATTEMPTS = 5
 """Failures on end after which a replay no longer waits for a sink: nobody may be there to mend it."""
 
+PATIENCE = 10.0
+"""Seconds that a full disk is waited for, for the same reason."""
+
 
 @dataclass(slots=True)
 class Outcome:
@@ -119,7 +122,7 @@ def replay(
         for name, sink in config.sinks.items():
             if isinstance(path := sink.options.get("path"), Path) and not path.exists():
                 pipeline.store.rewind(name).result()  # a file that is not there has nothing yet, or nothing any more
-        asyncio.run(pipeline.run(told, attempts=ATTEMPTS))
+        asyncio.run(pipeline.run(told, attempts=ATTEMPTS, patience=PATIENCE))
         outcome.stored = pipeline.store.statistics().stored
         outcome.moments = pipeline.runner.moments
         sinks = pipeline.outbox.state()

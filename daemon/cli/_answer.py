@@ -40,7 +40,7 @@ def _card(number: int, hit: Hit) -> RenderableType:
         (f"{number:>3}  ", "dim"), (_show.when(hit.start), "bold"), f"  {_show.lasting(hit.end - hit.start)}  ",
         (_show.bar(hit.confidence), COLOURS[hit.modality]), (f" {min(round(100 * hit.confidence), 99)}%", "bold"),
     )  # fmt: skip
-    head.append(f"  {', '.join(hit.streams)}", style="dim")
+    head.append(f"  {_show.plain(', '.join(hit.streams))}", style="dim")
     if hit.count > 1:
         head.append(f"  {hit.count} moments", style="dim")
     return Group(head, *(_why(reason.modality, str(reason)) for reason in hit.reasons), Text())
@@ -50,4 +50,4 @@ def _why(modality: str, sentence: str) -> Text:
     from rich.text import Text
 
     verb, _, rest = sentence.partition(" ")
-    return Text.assemble("     ", (verb, COLOURS[modality]), f" {rest}")
+    return Text.assemble("     ", (verb, COLOURS[modality]), f" {_show.plain(rest)}")

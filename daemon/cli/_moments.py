@@ -49,11 +49,11 @@ def line(moment: Moment, first: int | None = None) -> Text:
     text = Text.assemble((at, "bold"), "  ")
     for view in sorted(moment.streams.values(), key=lambda view: list(VERBS).index(view.modality)):
         text.append(f"{VERBS[view.modality]} ", style=f"bold {COLOURS[view.modality]}")
-        text.append(f"{_what(view)}   ")
+        text.append(f"{_show.plain(_what(view))}   ")
     marks = [] if moment.complete else ["incomplete"]
     marks += [f"{stream}: {', '.join(sorted({gap.reason for gap in gaps}))}" for stream, gaps in moment.gaps.items()]
     if marks:
-        text.append(f"[{'; '.join(marks)}]", style="yellow")
+        text.append(_show.plain(f"[{'; '.join(marks)}]"), style="yellow")
     return text
 
 

@@ -57,6 +57,11 @@ def fields(rows: Iterable[tuple[str, ...]]) -> Table:
     return made
 
 
+def plain(text: str) -> str:
+    """Words of others in one line, without what a terminal would obey: escapes, line feeds, turns of direction."""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+
+
 def when(nanoseconds: int) -> str:
     """Local date and time to the second; what is today is the time alone."""
     moment = datetime.fromtimestamp(nanoseconds // 1_000_000_000)

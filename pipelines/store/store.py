@@ -180,6 +180,11 @@ class Store:
         return self._read(read)
 
     @property
+    def blocked(self) -> str | None:
+        """Why nothing can be written at this moment, or None; costs nothing."""
+        return self._writer.blocked
+
+    @property
     def notice(self) -> str | None:
         """That a corrupt database was put aside, where it is and what was wrong with it; None where all was well."""
         return self._writer.notice
