@@ -108,12 +108,13 @@ class Reader:
         self, space: Space, after: int, through: int = LAST_KEY, modality: Modality | None = None
     ) -> Iterator[Rows]:
         """Vectors of views behind key `after` (of one modality), in chunks; between two chunks nothing is held open."""
+        of_modality = "" if modality is None else " JOIN views w ON w.key = v.view AND w.modality = :modality"
         while True:
             with self._asking() as connection:
                 rows = connection.execute(
-                    f"SELECT v.view, v.vector FROM vectors_{space} v JOIN views w ON w.key = v.view"
-                    " WHERE v.view > ? AND v.view <= ? AND (? IS NULL OR w.modality = ?) ORDER BY v.view LIMIT ?",
-                    (after, through, modality, modality, CHUNK),
+                    f"SELECT v.view, v.vector FROM vectors_{space} v{of_modality}"
+                    " WHERE v.view > :after AND v.view <= :through ORDER BY v.view LIMIT :most",
+                    {"after": after, "through": through, "modality": modality, "most": CHUNK},
                 ).fetchall()
             if not rows:
                 return

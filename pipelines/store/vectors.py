@@ -20,15 +20,22 @@ WORTH_READING_ANEW = 16_384  # dead views, if they outnumber the living
 
 
 class _Part(NamedTuple):
+    """What is loaded at once: the shared space whole, since most questions are asked of all modalities; of the encoders'
+    own spaces, which are larger, only the one that is asked for."""
+
     space: Space
-    modality: Modality
+    modality: Modality | None
+
+    @classmethod
+    def of(cls, space: Space, modality: Modality) -> _Part:
+        return cls(space, modality if space == "native" else None)
 
 
 class _Vectors:
-    """One part as far as it was read; by dimension, keyed by row of the catalogue."""
+    """One part as far as it was read; by modality and dimension, keyed by row of the catalogue."""
 
     def __init__(self) -> None:
-        self.indexes: dict[int, Index] = {}
+        self.indexes: dict[tuple[str, int], Index] = {}
         self.last_key = 0
 
 
@@ -40,7 +47,7 @@ class Near(NamedTuple):
 
 
 class Memory:
-    """Loads what is asked for, the vectors of each space and modality apart, and follows the store from then on.
+    """Loads vectors when they are first asked for, and follows the store from then on.
 
     Vectors of moments whose model is not `comparable` are left out: a cosine between two models means nothing. Not
     thread-safe.
@@ -140,13 +147,14 @@ class Memory:
         return self._dead < max(WORTH_READING_ANEW, len(self.catalogue.key) // 2)
 
     def _index(self, space: Space, modality: Modality, dimension: int) -> Index | None:
-        part = self._parts.setdefault(_Part(space, modality), _Vectors())
+        name = _Part.of(space, modality)
+        part = self._parts.setdefault(name, _Vectors())
         through = self.catalogue.last_key  # what came later is of views that the catalogue does not hold yet
         if part.last_key < through:
-            for rows in self._reader.vectors(space, part.last_key, through, modality):
+            for rows in self._reader.vectors(space, part.last_key, through, name.modality):
                 self._add(part, rows)
             part.last_key = through
-        return part.indexes.get(dimension)
+        return part.indexes.get((modality, dimension))
 
     def _add(self, part: _Vectors, found: Rows) -> None:
         catalogue = self.catalogue
@@ -154,16 +162,18 @@ class Memory:
         moments = catalogue.moment.values[rows]
         wanted = catalogue.live.values[rows] & self._own[moments]
         sizes = np.fromiter(map(len, found.vectors), np.int64, len(rows)) // 2
-        for dimension in np.unique(sizes[wanted]).tolist():
-            chosen = np.flatnonzero(wanted & (sizes == dimension))
-            index = part.indexes.get(dimension)
-            if index is None:
-                index = part.indexes[dimension] = self._factory(dimension)
-            index.extend(
-                rows[chosen].tolist(),
-                _stacked(found.vectors, chosen).reshape(-1, dimension),
-                catalogue.start.values[moments[chosen]].tolist(),
-            )
+        modalities = catalogue.modality.values[rows]
+        for code, modality in enumerate(catalogue.modalities.texts):
+            for dimension in np.unique(sizes[wanted & (modalities == code)]).tolist():
+                chosen = np.flatnonzero(wanted & (modalities == code) & (sizes == dimension))
+                index = part.indexes.get((modality, dimension))
+                if index is None:
+                    index = part.indexes[modality, dimension] = self._factory(dimension)
+                index.extend(
+                    rows[chosen].tolist(),
+                    _stacked(found.vectors, chosen).reshape(-1, dimension),
+                    catalogue.start.values[moments[chosen]].tolist(),
+                )
 
 
 def _stacked(vectors: Sequence[bytes], chosen: NDArray[np.int64]) -> NDArray[Any]:
