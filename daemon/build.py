@@ -61,14 +61,11 @@ class Pipeline:
         """
         async with asyncio.TaskGroup() as group:
             watching = group.create_task(self._watch(patience), name="disk")
-            delivering = group.create_task(self.outbox.run(), name="outbox")
+            group.create_task(self.outbox.run(), name="outbox")  # cancelled once, by the group: it has sinks to close
             await asyncio.sleep(0)
             try:
                 await self.runner.run(on_moment)
                 return await self.outbox.drain(drain, attempts=attempts)
-            except BaseException:
-                delivering.cancel()
-                raise
             finally:
                 watching.cancel()
 

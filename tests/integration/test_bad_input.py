@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import json
 import os
@@ -15,10 +16,13 @@ from scenes import START, bodies, configured, part, replayed, scene, write_recor
 
 from connectors.recording.replay import open_recording
 from connectors.recording.schema import Alignment
+from daemon import build
 from daemon.cli import call
+from daemon.config.tree import Retention
 from daemon.replaying import replay, with_sinks
+from pipelines.clock import BootClock
 from pipelines.errors import SensoriumError
-from pipelines.packet import SECOND, Bound
+from pipelines.packet import SECOND, Bound, Packet
 from pipelines.testing import SmallMind
 from pipelines.watermark import StreamTime
 from pipelines.windowing.cut import Cut
@@ -281,3 +285,34 @@ def test_a_film_that_is_none_fails_the_run(tmp_path: Path, capfd: pytest.Capture
     assert "a.mp4" in out + err
     found = bodies((tmp_path / "out.jsonl").read_bytes().splitlines())
     assert [text for d in found for text in d["streams"]["notes"]["text"]].count("there") == 2
+
+
+def test_a_disk_that_takes_nothing_ends_a_replay_that_goes_on_later(tmp_path: Path) -> None:
+    long = [Packet("notes", "text", START + n * SECOND, f"{n} " + "x" * 300_000) for n in range(6)]
+    path = write_recording(tmp_path / "a.mcap", {"notes": long})
+    full = with_sinks(configured(tmp_path / "store"), (f"jsonl:{tmp_path / 'out.jsonl'}",))
+    spent = replace(full, store=replace(full.store, retention=Retention(bytes=2**20)))
+    clock = BootClock()
+
+    async def attempt() -> None:
+        group = build.replayed(spent, open_recording(path), clock=clock)
+        with build.pipeline(spent, group, SmallMind(), clock=clock) as pipeline:
+            await pipeline.run(patience=0.0)
+
+    with pytest.raises(ExceptionGroup) as caught:
+        asyncio.run(attempt())
+    assert "budget" in str(caught.value.exceptions)
+    assert replay(full, open_recording(path), SmallMind()).troubles == []
+    (tmp_path / "whole").mkdir()
+    assert (tmp_path / "out.jsonl").read_bytes() == b"".join(replayed(path, tmp_path / "whole")[0])
+
+
+def test_recorded_words_cannot_steer_the_terminal(tmp_path: Path) -> None:
+    from daemon.cli._moments import line
+
+    words = "\x1b[2J\x1b]0;title\x07 tea\r\nis \x9b31m \u202eready"
+    path = write_recording(tmp_path / "a.mcap", {"notes": [Packet("notes", "text", START, words)]})
+    shown: list[str] = []
+    replay(configured(tmp_path / "store"), open_recording(path), SmallMind(), on_moment=lambda m: shown.append(line(m).plain))
+    assert all(text.isprintable() and "tea is" in text and "ready" in text for text in shown)
+    assert len(shown) == 2

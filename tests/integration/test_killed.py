@@ -37,6 +37,7 @@ def content(store: Path) -> dict[str, list[Any]]:
         connection.close()
 
 
+@pytest.mark.soak
 def test_killed_at_any_moment_and_resumed_the_file_and_the_store_are_those_of_one_run(tmp_path: Path) -> None:
     rounds = 40 if os.environ.get("SENSORIUM_SOAK") else 5
     path = write_recording(tmp_path / "a.mcap", scene(30))

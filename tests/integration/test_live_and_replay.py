@@ -42,6 +42,7 @@ def both(seed: int) -> None:
         asyncio.run(asyncio.wait_for(compare(Path(folder) / "live.mcap"), 60))
 
 
+@pytest.mark.soak
 @settings(max_examples=400 if os.environ.get("SENSORIUM_SOAK") else 10, deadline=None)
 @given(st.integers(0, 2**32))
 @example(12)
