@@ -107,9 +107,9 @@ def test_the_repository_s_own_file_is_right_and_says_nothing_but_defaults() -> N
 
 def test_flags_win_over_environment_over_file_over_defaults(tmp_path: Path) -> None:
     path = write(tmp_path, "align: {length: 4s, hop: 4s, lateness: 4s}\n")
-    config = read(path, sets=("align.length=1s",), flags={"align": {"length": "2s"}}, SENSORIUM_ALIGN__LENGTH="3s",
+    config = read(path, sets=("align.length=5s",), flags={"align": {"length": "2s"}}, SENSORIUM_ALIGN__LENGTH="3s",
                   SENSORIUM_ALIGN__HOP="3s")
-    assert config.align.length == SECOND
+    assert config.align.length == 5 * SECOND
     assert config.align.hop == 3 * SECOND
     assert config.align.lateness == 4 * SECOND
     assert config.align.deadline == SECOND // 2
