@@ -21,11 +21,11 @@ from connectors.recording.recorder import Recorder
 from connectors.recording.replay import open_recording
 from connectors.recording.schema import Alignment
 from connectors.recording.writer import RecordingWriter
-from pipelines.windowing.cut import Cut
 from pipelines.errors import RecordingError
 from pipelines.packet import SECOND, Bound, Gap, Packet
 from pipelines.testing import ScriptedSource, SettableClock
 from pipelines.watermark import StreamTime
+from pipelines.windowing.cut import Cut
 
 JPEG = b"\xff\xd8\xff\xe0 not a real picture, but the recorder does not look \xff\xd9"
 START = 1_760_000_000 * SECOND

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from connectors.recording.replay import open_recording
 from connectors.recording.schema import Alignment
 from connectors.recording.writer import RecordingWriter
-from pipelines.windowing.cut import Cut
 from pipelines.packet import MILLISECOND, SECOND, Bound, Event, Gap, Packet
 from pipelines.watermark import StreamTime
 from pipelines.window import REFUSED, Window, Windower
+from pipelines.windowing.cut import Cut
 
 JPEG = b"\xff\xd8\xff\xe0 a picture \xff\xd9"
 START = 1_760_000_000 * SECOND
