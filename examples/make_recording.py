@@ -221,20 +221,23 @@ def _time() -> NDArray[np.float64]:
 
 
 def _telephone() -> Samples:
-    """Two small bells, struck in turn 26 times a second, as in a telephone with a clapper: rings for 2.2 s of every 3."""
+    """Two small bells, struck in turn 26 times a second as by a clapper, over a soft ringing tone (440 and 480 Hz)."""
     t = _time()
     ring = np.zeros(len(t))
-    for fundamental, turn in ((900.0, 0.0), (1150.0, 0.5)):
-        strike = np.exp(-4 * ((13 * t + turn) % 1))
+    for fundamental, turn in ((1_840.0, 0.0), (2_200.0, 0.5)):
+        strike = np.exp(-2.6 * ((13 * t + turn) % 1))
         for partial, level in ((1, 1.0), (2, 0.5), (2.76, 0.6), (4.1, 0.3), (5.4, 0.25)):  # of a bell, inharmonic
             ring += level * strike * np.sin(2 * np.pi * fundamental * partial * t)
-    return np.asarray(ring * (11_000 / np.abs(ring).max()) * (t % 3 < 2.2), np.int16)
+    ring /= np.abs(ring).max()
+    ring += 0.15 * (np.sin(2 * np.pi * 440 * t) + np.sin(2 * np.pi * 480 * t))
+    return np.asarray(ring * (11_000 / np.abs(ring).max()), np.int16)
 
 
 def _alarm() -> Samples:
-    """As a smoke detector beeps: half a second of every second at 3 kHz."""
+    """As a smoke detector beeps: 0.3 s of every 0.5 s at 3.2 kHz, driven into its limits."""
     t = _time()
-    return np.asarray(8_000 * np.sin(2 * np.pi * 3_000 * t) * (t % 1 < 0.5), np.int16)
+    horn = np.clip(3 * (np.sin(2 * np.pi * 3_200 * t) + 0.5 * np.sin(2 * np.pi * 6_400 * t)), -1, 1)
+    return np.asarray(9_000 * horn * (t % 0.5 < 0.3), np.int16)
 
 
 def _crow() -> Samples:

@@ -35,6 +35,9 @@ EVIDENCE_FLOOR = 0.01
 DEAD = 0.15
 """Quality at which the confidence is not lowered any more; below it falls to 0 with the quality. A rule, not a fit."""
 
+SILENCE = "Silence"
+"""The class of sounds that are none."""
+
 _EXAMPLE_LABELS = 3
 
 
@@ -152,7 +155,7 @@ class SearchCalibration:
             found = self._in_words(candidates, question.vector, question.text, modality)
         else:
             found = self._by_labels(candidates, question, modality)
-        return np.asarray(found * np.clip(candidates.quality / DEAD, 0.0, 1.0))
+        return np.asarray(found * _worth(candidates))
 
     def in_vocabulary(self, question: Question, modality: Modality) -> bool:
         """Whether the question is about anything that the encoder of `modality` can name; always, unless it is in words."""
@@ -200,6 +203,15 @@ class EmbeddedCalibration(SearchCalibration):
 
         folders = {"image": "efficientnet-lite0", "audio": "yamnet"}
         super().__init__({modality: Vocabulary.load(models.folder_of(name)) for modality, name in folders.items()})
+
+
+def _worth(candidates: Candidates) -> NDArray[np.floating]:
+    """(n,) in [0, 1], by quality; but what is named silence is no bad sound: being quiet is what it is."""
+    worth = np.clip(candidates.quality / DEAD, 0.0, 1.0)
+    if SILENCE in candidates.names and candidates.labels:
+        silent = candidates.labels[0] == list(candidates.names).index(SILENCE)
+        worth = np.maximum(worth, silent * candidates.probabilities[0])
+    return np.asarray(worth)
 
 
 class _Columns(NamedTuple):
