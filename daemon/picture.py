@@ -33,7 +33,7 @@ def decode(content: bytes) -> NDArray[np.uint8]:
 
 def decode_any(content: bytes) -> NDArray[np.uint8]:
     """RGB (H, W, 3) of any format OpenCV reads (JPEG, PNG, WebP, ...). Raises PictureError."""
-    if content[:2] == b"\xff\xd8":
+    if not content or content[:2] == b"\xff\xd8":
         return decode(content)
     return _decode(content, 1)
 
