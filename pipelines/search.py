@@ -165,11 +165,10 @@ class Search:
         runs = find_runs(matches, self._memory.catalogue, newest=newest, limit=limit)
         hits = shown(runs, sources, self._memory.catalogue, self._reader)
         if not hits:
-            return Answer(
-                "no confident match",
-                best=best,
-                hint=hint or f"the likeliest moment reached a confidence of {best:.2f}",
-            )
+            together = best >= self._threshold  # each part was found, but nowhere all of them
+            likeliest = f"the likeliest moment reached a confidence of {best:.2f}"
+            told = "no moment answers every part of it" if together else likeliest
+            return Answer("no confident match", best=best, hint=hint or told)
         return Answer("match", tuple(hits), best, hint)
 
     def _strangers(self) -> str | None:
