@@ -70,26 +70,28 @@ def _sound(packet: Packet) -> str | None:
         return f"sound at {rate!r:.20} samples per second is not between {RATES[0]} and {RATES[1]}"
     if not 0 < payload.shape[1] <= CHANNELS:
         return f"sound of {payload.shape[1]} channels is not between 1 and {CHANNELS}"
-    return _size("sound", payload.nbytes, SOUND_BYTES)
+    return None if payload.nbytes <= SOUND_BYTES else _too_large("sound", payload.nbytes, SOUND_BYTES)
 
 
 def _picture(packet: Packet) -> str | None:
-    if not isinstance(packet.payload, bytes) or packet.rate is not None:
-        return f"a picture that is {type(packet.payload).__name__}, at rate {packet.rate}; bytes without a rate are one"
-    return _size("picture", len(packet.payload), PICTURE_BYTES)
+    payload = packet.payload
+    if not isinstance(payload, bytes) or packet.rate is not None:
+        return f"a picture that is {type(payload).__name__}, at rate {packet.rate}; bytes without a rate are one"
+    return None if len(payload) <= PICTURE_BYTES else _too_large("picture", len(payload), PICTURE_BYTES)
 
 
 def _words(packet: Packet) -> str | None:
-    if not isinstance(packet.payload, str) or packet.rate is not None:
-        return f"a text that is {type(packet.payload).__name__}, at rate {packet.rate}; a str without a rate is one"
-    return _size("text", len(packet.payload), TEXT_BYTES)
+    payload = packet.payload
+    if not isinstance(payload, str) or packet.rate is not None:
+        return f"a text that is {type(payload).__name__}, at rate {packet.rate}; a str without a rate is one"
+    return None if len(payload) <= TEXT_BYTES else _too_large("text", len(payload), TEXT_BYTES)
 
 
 _CHECKS = {"image": _picture, "audio": _sound, "text": _words}
 
 
-def _size(what: str, nbytes: int, limit: int) -> str | None:
-    return None if nbytes <= limit else f"{what} of {nbytes} bytes is over the limit of {limit}"
+def _too_large(what: str, nbytes: int, limit: int) -> str:
+    return f"{what} of {nbytes} bytes is over the limit of {limit}"
 
 
 def _text(packet: Packet) -> Event:
@@ -97,7 +99,7 @@ def _text(packet: Packet) -> Event:
     if not isinstance(text, str) or text.isascii():
         return packet
     raw = text.encode("utf-8", "replace")
-    fault = _size("text", len(raw), TEXT_BYTES)
-    if fault is not None:
+    if len(raw) > TEXT_BYTES:
+        fault = _too_large("text", len(raw), TEXT_BYTES)
         return Gap(packet.stream, packet.timestamp, packet.timestamp + 1, f"unreadable: {fault}")
     return replace(packet, payload=raw.decode())
