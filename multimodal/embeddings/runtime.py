@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from multimodal.embeddings import models
+from multimodal.embeddings._openvino import openvino
 from multimodal.errors import ConfigError
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -65,7 +66,7 @@ class OpenVinoRuntime:
     """
 
     def __init__(self, name: str, folder: Path, *, batch: int = 32) -> None:
-        import openvino as ov
+        ov = openvino()
 
         core = _core()
         can = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
@@ -147,7 +148,7 @@ def _core() -> Any:
     Its CPU plugin gives the thread that makes it an alternate signal stack, and takes the memory away with it, after
     which the next signal that Python handles would end the process (seen with OpenVINO 2026.4).
     """
-    import openvino as ov
+    ov = openvino()
 
     return ov.Core()
 

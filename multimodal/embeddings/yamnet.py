@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
+from multimodal.embeddings._openvino import openvino
 from multimodal.embeddings.convnet import SameConv2d
 
 FEATURES = 1024
@@ -60,7 +61,7 @@ def extract_yamnet(saved_model: Path) -> dict[str, Tensor]:
     Raises:
         ValueError: the graph is not the one that this module knows.
     """
-    import openvino as ov
+    ov = openvino()
 
     loops = [op for op in ov.convert_model(saved_model).get_ops() if op.get_type_name() == "Loop"]
     if len(loops) != 1:

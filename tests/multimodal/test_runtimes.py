@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import zipfile
@@ -151,3 +152,19 @@ os.kill(os.getpid(), signal.SIGTERM)
 def test_a_signal_after_the_models_were_closed_is_handled():
     done = subprocess.run([sys.executable, "-c", SIGNALLED], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "still here\n")
+
+
+QUIET = """
+import sys
+from multimodal.integration import UnifiedMultimodalProcessor
+with UnifiedMultimodalProcessor() as processor:
+    processor.encode("text", ["tea"])
+assert sys.modules["openvino_telemetry"] is None
+"""
+
+
+def test_nothing_of_ours_calls_home(pulled: Path, tmp_path: Path):
+    env = os.environ | {"HOME": str(tmp_path), "SENSORIUM_MODELS": str(pulled)}
+    done = subprocess.run([sys.executable, "-c", QUIET], env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "intel").exists()  # where OpenVINO's telemetry keeps its number
