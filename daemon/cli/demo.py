@@ -101,7 +101,7 @@ def _watch(config: Any, mind: Mind, out: Console, show: Any, duration: int) -> l
         build.pipeline(config, group, mind, clock=clock) as pipeline,
     ):
         until_stopped(pipeline.run(show, drain=1.0), pipeline.stop, within=duration)
-    return [f"{stream}: {reason}" for stream, reason in group.failed.items()]
+    return list(group.failed.values())
 
 
 def _ask(search: Search, out: Console, question: str, title: str = "") -> None:
