@@ -171,9 +171,9 @@ class Registry:
 
     def spec(self, kind: Kind, text: str) -> tuple[str, dict[str, object]]:
         """`jsonl:FILE` -> ("jsonl", {"path": "FILE"}): what is behind the colon goes to the first option."""
-        name, colon, value = text.partition(":")
+        name, _, value = text.partition(":")
         component = self.find(kind, name)
-        if not colon:
+        if not value:
             return name, {}
         if not component.options:
             raise RegistryError(f"{kind} {name!r} takes no option, got {value!r}")

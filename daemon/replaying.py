@@ -12,7 +12,7 @@ from typing import Any
 from connectors.recording.replay import Recording
 from daemon import build
 from daemon.config import Config, Sink
-from daemon.registry import Registry
+from daemon.registry import Registry, RegistryError
 from pipelines.clock import BootClock
 from pipelines.moment import Moment
 from pipelines.packet import SECOND
@@ -87,6 +87,9 @@ def with_sinks(config: Config, specs: tuple[str, ...], registry: Registry | None
     named: dict[str, Sink] = {}
     for spec in specs:
         kind, options = registry.spec("sink", spec)
+        options, wrong = registry.find("sink", kind).check(options)
+        if wrong:
+            raise RegistryError(f"--sink {spec}: {wrong[0][1]}; write it behind a colon, as in jsonl:moments.jsonl")
         if "path" in options:
             options["path"] = Path(str(options["path"])).expanduser().absolute()
         named[":".join([kind, *map(str, options.values())])] = Sink(type=kind, options=options)

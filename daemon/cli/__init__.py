@@ -63,6 +63,10 @@ def _telling_when_the_reader_goes() -> Iterator[None]:
         yield
     except BrokenPipeError as error:
         raise _ReaderGone from error
+    except BaseExceptionGroup as group:  # it may have been one of several tasks that printed
+        if group.split(BrokenPipeError)[1] is None:
+            raise _ReaderGone from group
+        raise
 
 
 class _Commands(click.Group):
@@ -115,7 +119,7 @@ def _version(ctx: click.Context, _param: click.Parameter, asked: bool) -> None:
 @click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=_version, help="Print it.")
 @click.option("--debug", is_flag=True, help="Show the whole traceback of an error (also: SENSORIUM_DEBUG=1).")
 def cli(debug: bool) -> None:
-    """Watches cameras, listens to microphones, reads text; every moment becomes searchable, and says why it matched."""
+    """Watches cameras, listens to sound, reads text; every moment becomes searchable, and says why it matched."""
     if debug:
         os.environ["SENSORIUM_DEBUG"] = "1"
 

@@ -26,9 +26,13 @@ def console(*, err: bool = False) -> Console:
     """For people; no colours where nobody looks, and no line cut there either."""
     from rich.console import Console
 
-    shown = Console(stderr=err, highlight=False, soft_wrap=False)
+    class Shown(Console):
+        def on_broken_pipe(self) -> None:
+            raise  # noqa: PLE0704 - the BrokenPipeError that rich is handling; its own way is to exit with 1
+
+    shown = Shown(stderr=err, highlight=False, soft_wrap=False)
     if not shown.is_terminal:
-        shown = Console(stderr=err, highlight=False, width=160)
+        shown = Shown(stderr=err, highlight=False, width=160)
     return shown
 
 

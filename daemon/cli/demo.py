@@ -70,7 +70,7 @@ def command(*, camera: str | None, duration: int, store: Path | None) -> int:
         if camera is None:
             for title, question in bundled.QUESTIONS:
                 _ask(search, out, question, title)
-        if sys.stdin.isatty() and out.is_terminal:
+        if sys.stdin.isatty() and out.is_terminal and not (troubles and camera is not None):
             _prompt(search, out)
     return FAILURE if troubles else OK
 
@@ -120,5 +120,8 @@ def _ask(search: Search, out: Console, question: str, title: str = "") -> None:
 
 def _prompt(search: Search, out: Console) -> None:
     out.print("[dim]Your turn: words, or seen:, heard:, said: in front of them. An empty line ends it.[/]")
-    while question := click.prompt("search", default="", show_default=False, prompt_suffix="> ").strip():
-        _ask(search, out, question)
+    try:
+        while question := click.prompt("search", default="", show_default=False, prompt_suffix="> ").strip():
+            _ask(search, out, question)
+    except click.Abort:  # Ctrl-D and Ctrl-C end it as well, and nothing has failed
+        out.print()

@@ -18,7 +18,7 @@ DRAIN_SECONDS = 10.0
 Examples:
   sensorium run
   sensorium run --config /etc/sensorium/config.yaml
-  arecord -l | sensorium run --set streams.notes.type=stdin
+  tail -f notes.txt | sensorium run --set streams.notes.type=stdin
 
 \b
 SIGTERM and Ctrl-C stop the sources; what has arrived is still understood,

@@ -73,8 +73,9 @@ class AudioModalityEncoder:
         results: list[ModalityEmbedding | None] = [None] * len(items)
         heard: list[tuple[int, dict[str, float], int]] = []  # place, quality, patches
         patches: list[Floats] = []
-        for i, (samples, rate) in enumerate(items):
+        for i, item in enumerate(items):
             try:
+                samples, rate = _pair(item)
                 mono = self._mono(samples, rate)
             except InputError as error:
                 results[i] = unreadable(self.modality, str(error), FEATURES)
@@ -125,3 +126,10 @@ class AudioModalityEncoder:
         if mono.ndim == 2:
             mono = mono.mean(1) if mono.shape[1] > 1 else mono[:, 0]
         return mono
+
+
+def _pair(item: Any) -> tuple[Any, Any]:
+    """An item of a batch; a sound that came without its rate is one more that cannot be read."""
+    if not isinstance(item, (tuple, list)) or len(item) != 2:
+        raise InputError(f"an item is (samples, rate), not {type(item).__name__}")
+    return item[0], item[1]

@@ -134,6 +134,29 @@ def test_a_reader_that_goes_away_ends_it_quietly() -> None:
         os.close(write)
 
 
+def test_a_reader_that_goes_away_while_moments_are_printed_ends_it_quietly_too(
+    command: list[BaseException], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`sensorium replay hall.mcap | head`: printed from a task, the broken pipe comes in a group."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    with os.fdopen(null, "w") as out:
+        monkeypatch.setattr(sys, "stdout", out)
+        command.append(BaseExceptionGroup("tasks", [BrokenPipeError(32, "Broken pipe")]))
+        assert cli.call(["run"]) == 141
+    assert capsys.readouterr().err == ""
+
+
+def test_a_table_into_a_pipe_that_nobody_reads_ends_with_141(tmp_path: Path) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        with sensorium("doctor", cwd=tmp_path, stdout=write) as process:
+            assert process.stderr is not None
+            assert (process.wait(), process.stderr.read()) == (141, "")
+    finally:
+        os.close(write)
+
+
 def test_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.call(["--version"]) == 0
     assert capsys.readouterr().out.startswith("sensorium ")

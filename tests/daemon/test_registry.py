@@ -121,7 +121,7 @@ def test_a_short_spec_fills_the_first_option() -> None:
     kind, options = registry.spec("sink", "lines:a:b.jsonl")
     assert registry.find("sink", kind).create(options=options).path == "a:b.jsonl"
     assert registry.spec("source", "weather:8080") == ("weather", {"port": "8080"})
-    assert registry.spec("source", "weather") == ("weather", {})
+    assert registry.spec("source", "weather") == registry.spec("source", "weather:") == ("weather", {})
     with pytest.raises(RegistryError, match="takes no option"):
         registry.spec("source", "plain:x")
 

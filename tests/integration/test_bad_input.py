@@ -19,6 +19,7 @@ from connectors.recording.schema import Alignment
 from daemon import build
 from daemon.cli import call
 from daemon.config.tree import Retention
+from daemon.registry import RegistryError
 from daemon.replaying import replay, with_sinks
 from pipelines.clock import BootClock
 from pipelines.errors import SensoriumError
@@ -231,6 +232,12 @@ def test_a_file_that_cannot_be_written_fails_the_replay_and_loses_nothing(tmp_pa
     blocked.rmdir()
     assert replay(config, open_recording(path), SmallMind()).troubles == []
     assert blocked.read_bytes() == free.read_bytes()
+
+
+@pytest.mark.parametrize("spec", ["jsonl", "jsonl:"])
+def test_a_sink_named_without_its_file_says_how_to_write_it(tmp_path: Path, spec: str) -> None:
+    with pytest.raises(RegistryError, match=r"needs the option path .* as in jsonl:moments.jsonl"):
+        with_sinks(configured(tmp_path / "store"), (spec,))
 
 
 def test_a_file_that_was_taken_away_is_written_anew_and_one_elsewhere_is_another(

@@ -175,6 +175,12 @@ def test_a_bad_sound_is_an_error_alone_and_an_entry_in_a_batch(
     assert_marked(audio.encode_batch([(good, 16_000), bad, (good, 16_000)]), audio(good))
 
 
+def test_a_sound_without_its_rate_spoils_no_batch(audio: AudioModalityEncoder, sound: Sounds) -> None:
+    good = sound(1, 16_000)
+    items: list[Any] = [(good, 16_000), good, (good, 16_000)]
+    assert_marked(audio.encode_batch(items), audio(good))
+
+
 @pytest.mark.parametrize("bad", BAD_TEXTS, ids=repr)
 def test_a_bad_text_is_an_error_alone_and_an_entry_in_a_batch(text: TextModalityEncoder, bad: Any) -> None:
     with pytest.raises(InputError):
