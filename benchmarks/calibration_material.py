@@ -39,7 +39,7 @@ from benchmarks.material_labelled import (
     stamp_sounds,
 )
 from multimodal.embeddings import AudioModalityEncoder, ImageModalityEncoder, TextModalityEncoder
-from multimodal.retrieval.relevance import words
+from multimodal.retrieval.words import words
 
 VIEWS = 3
 WINDOW = 2 * RATE

@@ -6,23 +6,27 @@ that the vocabulary knows for a class, synonyms and kinds, are compared one by o
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from multimodal.retrieval.words import about, words
+
 Floats = NDArray[np.float32]
 
 FEATURES = ("own meaning", "kind meaning", "own words", "kind words", "named elsewhere")
 """Columns of `Relevance.features`: the highest cosine of a class's own terms (synonyms) and of terms for kinds of more than
-two classes; then, for both, the number of words (at most 2) of the longest such term that stands in the question, of what
-it is about: "a cat on a table" is about a cat; last, 1 where the question holds terms of other classes and none of this one,
-for cats are near to dogs and yet no dogs."""
+two classes; then, for both, the number of the question's words (at most 2) that are the longest such term, of what it is
+about: "a cat on a table" is about a cat; last, 1 where the question holds terms of other classes and none of this one, for
+cats are near to dogs and yet no dogs."""
 
 NARROW = 2
 """A term for this many classes or fewer counts as their own name."""
+
+SAME = 0.8
+"""Cosine from which a part of a name means the whole: "typewriter" is a typewriter keyboard, "tiger" is no tiger shark."""
 
 
 class Term(Protocol):
@@ -56,11 +60,15 @@ class Relevance:
     def __init__(self, vocabulary: Named) -> None:
         self.names = vocabulary.names
         self._vectors = vocabulary.term_embeddings
-        self._words = [frozenset(words(term.name)) for term in vocabulary.terms]
+        self._words = [tuple(words(term.name)) for term in vocabulary.terms]
         self._terms_with: dict[str, list[int]] = {}
+        self._closed: dict[
+            str, list[int]
+        ] = {}  # terms by their words as one: who asks for a schoolbus means a school bus
         for i, own in enumerate(self._words):
-            for word in own:
+            for word in set(own):
                 self._terms_with.setdefault(word, []).append(i)
+            self._closed.setdefault("".join(own), []).append(i)
         pairs = [(i, c, len(term.classes) <= NARROW) for i, term in enumerate(vocabulary.terms) for c in term.classes]
         narrow, wide = ([p for p in pairs if p[2] is side] for side in (True, False))
         self._sides = tuple(
@@ -71,7 +79,7 @@ class Relevance:
     def features(self, vector: Floats, text: str | None) -> Floats:
         """(C, 5) of `FEATURES` for a question at `vector` (D,), unit length; without `text` the last three are 0."""
         cosines = np.einsum("td,d->t", self._vectors, vector)  # not @, whose second thread costs more than it saves
-        spoken = self._spoken(text) if text else np.zeros(len(self._words), np.float32)
+        spoken = self._spoken(text, cosines) if text else np.zeros(len(self._words), np.float32)
         found = np.zeros((len(self.names), len(FEATURES)), np.float32)
         for column, side in enumerate(self._sides):
             np.maximum.at(found[:, column], side.classes, cosines[side.terms])
@@ -80,50 +88,26 @@ class Relevance:
         found[:, 4] = named.any() & ~named
         return found
 
-    def _spoken(self, text: str) -> Floats:
-        """Per term: how many words it has, at most 2, if all of them stand in the question; else 0.
+    def _spoken(self, text: str, cosines: Floats) -> Floats:
+        """Per term: how many of the question's words are this term, at most 2.
 
-        The longest match counts: who asks for a hot dog has not asked for a dog.
+        A term is there if all its words are, or, where one writes as two words what the other writes as one, their letters
+        ("fire truck", "firetruck"). The longest match counts: who asks for a hot dog has not asked for a dog. Where no term
+        is there, those are that hold all that was asked and mean the same.
         """
-        asked = set(words(about(text)))
-        near = {i for word in asked for i in self._terms_with.get(word, ())}
-        matched = {self._words[i] for i in near if self._words[i] <= asked}
-        longest = {own for own in matched if not any(own < other for other in matched)}
+        asked = words(about(text))
+        present = frozenset(asked)
+        near = {i for word in present for i in self._terms_with.get(word, ())}
+        taken = {i: own for i in near if (own := frozenset(self._words[i])) <= present}
+        for written in ((word,) for word in asked), zip(asked, asked[1:], strict=False):
+            for part in written:
+                for i in self._closed.get("".join(part), ()):
+                    taken.setdefault(i, frozenset(part))
+        if not taken and present:
+            taken = {i: present for i in near if present < frozenset(self._words[i]) and cosines[i] >= SAME}
+        longest = {own for own in taken.values() if not any(own < other for other in taken.values())}
         found = np.zeros(len(self._words), np.float32)
-        for i in near:
-            if self._words[i] in longest:
-                found[i] = min(len(self._words[i]), 2)
+        for i, own in taken.items():
+            if own in longest:
+                found[i] = min(len(own), 2)
         return found
-
-
-def about(text: str) -> str:
-    """The part of a question in front of where the thing is: what stands behind "on", "in", "near" is not asked for."""
-    bare = _FRAME.sub("", text.lower())
-    head = _PLACE.split(bare, maxsplit=1)[0]
-    return head if words(head) else bare
-
-
-_FRAME = re.compile(r"\b(?:picture|photo|photograph|image|video|sound|noise)s? of\b")
-_PLACE = re.compile(r"\b(?:on|in|at|near|under|behind|beside|inside|outside|over|next to|in front of)\b")
-_WORD = re.compile(r"[a-z]+")
-_BINDING = """
-a an the of in on at to and or with some very it its is are was i my me we our your there this that these those for from
-by as who which what
-"""
-_EMPTY = frozenset(_BINDING.split())
-
-
-def words(text: str) -> list[str]:
-    """Lower case, without the words that only bind others, without the endings of the plural and of -ing."""
-    return [_stem(word) for word in _WORD.findall(text.lower()) if word not in _EMPTY]
-
-
-def _stem(word: str) -> str:
-    if len(word) > 4 and word.endswith("ies"):
-        return word[:-3] + "y"
-    if len(word) > 5 and word.endswith("ing"):
-        word = word[:-3]
-        return word[:-1] if len(word) > 3 and word[-1] == word[-2] and word[-1] not in "sl" else word
-    if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us")):
-        return word[:-1]
-    return word
