@@ -5,19 +5,21 @@
     said:tea*                              words spoken or written; an asterisk lets a word go on
     heard:siren after:-2h before:2026-05-01T10:00 stream:mic.hall,mic.door
 
-Quotes keep a colon, or a token's name, from being read as a token.
+Quotes keep a colon, or a token's name, from being read as a token. Words that begin with "a picture of" or "the sound of" say
+themselves what they are asked of.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from difflib import get_close_matches
 from typing import Literal, TypeAlias
 
 from pipelines.errors import QuestionError
+from pipelines.packet import Modality
 
 Asked: TypeAlias = Literal["seen", "heard", "said", "any"]
 
@@ -26,9 +28,14 @@ LONGEST = 1000
 LAST = 2**63 - 1  # the largest instant that has a place in a store: in the year 2262
 _ASKED: tuple[Asked, ...] = ("seen", "heard", "said")
 _NAMES = (*_ASKED, "before", "after", "stream")
+_MODALITIES: Mapping[Asked, tuple[Modality, ...]] = {"seen": ("image",), "heard": ("audio",), "said": ("text",)}
 _PIECE = re.compile(
     r'(?P<name>(?!(?:https?|rtsp|ftp|file)://)[A-Za-z]{2,}):|"(?P<quoted>[^"]*)"|(?P<word>[^\s"]+)|(?P<space>\s+)|(?P<open>")'
 )
+_PICTURE = re.compile(
+    r"\s*(?:(?:a|an|the|some|any)\s+)?(?:picture|photo|photograph|image|video)s?\s+of\b", re.IGNORECASE
+)
+_SOUND = re.compile(r"\s*(?:(?:a|an|the|some|any)\s+)?(?:sound|noise)s?\s+of\b", re.IGNORECASE)
 _NO_TIME = "is no time; write 2026-05-01T10:00, 2026-05-01T10:00:00Z, -2h, or 2h ago"
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _DURATION = re.compile(r"(?P<sign>-)?(?P<parts>(?:\d{1,9}(?:\.\d{1,9})?[smhdw])+)")
@@ -40,6 +47,15 @@ class Token:
 
     asked: Asked
     words: str
+
+    @property
+    def modalities(self) -> tuple[Modality, ...]:
+        """A text may hold "a picture of" too, so those are asked unless a name says otherwise."""
+        if self.asked != "any":
+            return _MODALITIES[self.asked]
+        if _PICTURE.match(self.words):
+            return ("image", "text")
+        return ("audio", "text") if _SOUND.match(self.words) else ("image", "audio", "text")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ the confidence of its least sure token. A moment counts from `threshold` on. Wor
     seen:, heard:   the cosine of the question to each picture's or sound's vector in the shared space, calibrated
     said:           the words themselves (stemmed, `tea*` for a beginning), or the calibrated cosine of their meaning,
                     whichever is surer
-    nothing before  all three, the surest one counts
+    nothing before  all three, the surest one counts; "a picture of ..." not of sounds, "the sound of ..." not of pictures
 
 A picture or a sound as a question is asked of the same modality in its encoder's own space. All moments of the store are
 weighed, in memory and by columns; only of those that are shown anything is read.
@@ -27,7 +27,7 @@ from pipelines.errors import QuestionError
 from pipelines.hits import Answer, Hit, Reason
 from pipelines.packet import Modality
 from pipelines.protocols import Calibration, Candidates, Encoded, Mind
-from pipelines.query import LAST, Asked, Query, Token, parse_query
+from pipelines.query import LAST, Query, Token, parse_query
 from pipelines.reasons import Source, shown
 from pipelines.runs import Matches, find_runs
 from pipelines.store.reader import Reader, Space
@@ -41,12 +41,6 @@ WHOLE_PHRASE = 0.97  # the same, side by side and in order
 EXACT = 256  # the surest views of one modality, whose cosines are computed again, exactly
 ROUGH = 0.02  # what a confidence may differ by for want of that
 
-_MODALITIES: Mapping[Asked, tuple[Modality, ...]] = {
-    "seen": ("image",),
-    "heard": ("audio",),
-    "said": ("text",),
-    "any": ("image", "audio", "text"),
-}
 Identity: TypeAlias = Callable[[str], str]
 """From a fingerprint, the part of it that must be equal where numbers are compared."""
 
@@ -181,7 +175,7 @@ class Search:
         )
 
     def _words(self, token: Token, scope: _Scope) -> _Part:
-        asked = _MODALITIES[token.asked]
+        asked = [m for m in token.modalities if m in scope.modalities] or token.modalities  # of what the store has
         question = self._question(text=token.words)
         part = _Part()
         named = [m for m in asked if m != "text"]  # what is said has no list of classes
@@ -301,6 +295,7 @@ class _Scope:
         before = [time for time in (query.before, until) if time is not None]
         self.between = (max(after, default=-LAST), min(before, default=LAST))
         self.streams = query.streams or None
+        self.modalities = frozenset(known.values())
         unknown = [name for name in query.streams if name not in known]
         if unknown:
             raise QuestionError(

@@ -62,9 +62,7 @@ class Relevance:
         self._vectors = vocabulary.term_embeddings
         self._words = [tuple(words(term.name)) for term in vocabulary.terms]
         self._terms_with: dict[str, list[int]] = {}
-        self._closed: dict[
-            str, list[int]
-        ] = {}  # terms by their words as one: who asks for a schoolbus means a school bus
+        self._closed: dict[str, list[int]] = {}  # terms by their words as one: a schoolbus is a school bus
         for i, own in enumerate(self._words):
             for word in set(own):
                 self._terms_with.setdefault(word, []).append(i)

@@ -205,6 +205,25 @@ def test_what_nothing_can_name_is_said_to_be_outside_the_vocabulary(search: Sear
     assert search.ask("gap", now=0).verdict == "match", "no class, yet it was said"
 
 
+def test_a_question_that_says_picture_or_sound_is_asked_of_those(search: Search) -> None:
+    """Lost otherwise: "a picture of a dog" shows first where one was barking."""
+    for question, kind in (("A picture of a dog", "image"), ("photos of the dog", "image"), ("the sound of a dog", "audio")):
+        hits = search.ask(question, now=0).hits
+        assert {reason.modality for hit in hits for reason in hit.reasons} == {kind}, question
+    assert search.ask("the sound of tea is ready", now=0).verdict != "match"
+    assert {hit.modality for hit in search.ask("dog", now=0).hits} == {"image", "audio"}
+
+
+def test_a_store_of_words_alone_never_speaks_of_pictures(tmp_path: Path) -> None:
+    """Lost otherwise: who asks notes for something that is not in them is told that no picture or sound means that."""
+    with Store(tmp_path) as store:
+        store.put(at(0, notes=said("the tea is ready"))).result(10)
+    with Search(tmp_path, ClassMind(), ExactIndex, PlainCalibration()) as search:
+        assert search.ask("flurble", now=0).verdict == "no confident match"
+        assert search.ask("tea", now=0).verdict == "match"
+        assert search.ask("seen:flurble", now=0).verdict == "outside vocabulary"
+
+
 def test_what_is_not_there_is_said_not_to_be_there(search: Search) -> None:
     answer = search.ask("seen:siren", now=0)
     assert (answer.verdict, answer.hits) == ("no confident match", ())
