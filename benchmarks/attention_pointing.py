@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from benchmarks.material import MaterialError
 from benchmarks.material_labelled import Labelled, picture, plain, scene_photos, stamp_photos
 from multimodal.embeddings import ImageModalityEncoder, TextModalityEncoder
+from multimodal.embeddings.runtime import Device
 from multimodal.errors import MultimodalError
 from multimodal.fusion.mean import MeanFusion
 from multimodal.types import ModalityEmbedding
@@ -31,10 +32,10 @@ LONGEST_CAPTION = 4
 """Words."""
 
 
-def run(json: bool = False) -> int:
+def run(json: bool = False, device: Device = "auto") -> int:
     """Print the shares; 1 where a floor is missed, 2 where material or models cannot be had."""
     try:
-        rows = measure()
+        rows = measure(device)
     except (MaterialError, MultimodalError) as error:
         print(json_documents.dumps({"error": str(error)}) if json else f"bench attention-pointing: {error}")
         return 2
@@ -51,9 +52,9 @@ def run(json: bool = False) -> int:
     return 1 if missed else 0
 
 
-def measure() -> dict[str, tuple[float, int]]:
+def measure(device: Device = "auto") -> dict[str, tuple[float, int]]:
     """By kind of mosaic: the share, and how many questions were asked."""
-    text, seeing = TextModalityEncoder(), ImageModalityEncoder()
+    text, seeing = TextModalityEncoder(device=device), ImageModalityEncoder(device=device)
     photos = [one for one in (*stamp_photos(), *scene_photos()) if len(one.caption.split()) <= LONGEST_CAPTION]
     captions = sorted({plain(one.caption) for one in photos})
     spoken: dict[str, ModalityEmbedding] = dict(zip(captions, text(captions), strict=True))

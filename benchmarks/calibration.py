@@ -21,6 +21,7 @@ from benchmarks.calibration_fit import FIT_HALF, WRONG, said_pairs
 from benchmarks.calibration_material import Asked, Item, View, heard_items, questions, seen_items, strangers, truth
 from benchmarks.material import MaterialError
 from multimodal.embeddings import AudioModalityEncoder, ImageModalityEncoder, TextModalityEncoder
+from multimodal.embeddings.runtime import Device
 from multimodal.errors import MultimodalError
 from multimodal.retrieval.calibration import Modality, SearchCalibration
 
@@ -41,10 +42,10 @@ class _Question(NamedTuple):
     labels: tuple[tuple[str, float], ...] = ()
 
 
-def run(json: bool = False) -> int:
+def run(json: bool = False, device: Device = "auto") -> int:
     """Print the figures; 2 where material or models are missing."""
     try:
-        figures = measure()
+        figures = measure(device)
     except (MaterialError, MultimodalError) as error:
         print(json_lines.dumps({"error": str(error)}) if json else f"bench calibration: {error}")
         return 2
@@ -58,9 +59,10 @@ def run(json: bool = False) -> int:
     return 0
 
 
-def measure() -> dict[str, dict[str, float]]:
+def measure(device: Device = "auto") -> dict[str, dict[str, float]]:
     """By what is asked for and of what."""
-    image, audio, text = ImageModalityEncoder(), AudioModalityEncoder(), TextModalityEncoder()
+    image, audio = ImageModalityEncoder(device=device), AudioModalityEncoder(device=device)
+    text = TextModalityEncoder(device=device)
     calibration = SearchCalibration({"image": image.vocabulary, "audio": audio.vocabulary})
     figures: dict[str, dict[str, float]] = {}
     both: tuple[tuple[Modality, list[Item]], ...] = (("image", seen_items(image)), ("audio", heard_items(audio)))

@@ -31,9 +31,9 @@ finally:
 # not ru_maxrss: that is inherited over fork and exec from whoever starts the process
 
 
-def figures(*, repeats: int = 5, seconds: int = 60) -> list[Figure]:
+def figures(device: str = "auto", *, repeats: int = 5, seconds: int = 60) -> list[Figure]:
     """Start, recording, memory, demo; `seconds`: of the recording that is made where none is bundled."""
-    return [_help(repeats), *_recording(min(repeats, 3), seconds), _demo(min(repeats, 3))]
+    return [_help(repeats), *_recording(device, min(repeats, 3), seconds), _demo(device, min(repeats, 3))]
 
 
 def _help(repeats: int) -> Figure:
@@ -45,7 +45,7 @@ def _help(repeats: int) -> Figure:
     return Figure("sensorium --help", median(times[1:]), "s", HELP, most=True)
 
 
-def _recording(repeats: int, seconds: int) -> list[Figure]:
+def _recording(device: str, repeats: int, seconds: int) -> list[Figure]:
     """A whole `sensorium replay`, in a process of its own: start and models included in memory, not in the speed."""
     import json
 
@@ -58,7 +58,7 @@ def _recording(repeats: int, seconds: int) -> list[Figure]:
             recording, note = Path(folder) / "made.mcap", f"no recording is bundled: {seconds} s made here"
             record(recording, seconds)
         for number in range(repeats):
-            done = _run([sys.executable, "-c", _REPLAY, str(recording), f"{folder}/{number}"], check=False)
+            done = _run([sys.executable, "-c", _REPLAY, str(recording), f"{folder}/{number}"], device, check=False)
             try:
                 speeds.append(float(json.loads(done.stdout)["speed"]))
                 peaks.append(int(done.stderr.split()[-1]) * 1024 / 1e9)  # it is in KiB
@@ -70,7 +70,7 @@ def _recording(repeats: int, seconds: int) -> list[Figure]:
     ]
 
 
-def _demo(repeats: int) -> Figure:
+def _demo(device: str, repeats: int) -> Figure:
     """From the start of the process to the first line of a moment."""
     from daemon import bundled
 
@@ -83,7 +83,7 @@ def _demo(repeats: int) -> Figure:
         begun = time.perf_counter()
         with subprocess.Popen(
             [sys.executable, "-u", "-m", "daemon", "demo"], cwd=ROOT, text=True,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=_environment(device),
         ) as demo:  # fmt: skip
             assert demo.stdout is not None
             first = next((line for line in demo.stdout if _is_moment(line)), None)
@@ -147,7 +147,9 @@ def _raise(error: Exception) -> None:
     raise error
 
 
-def _run(command: Sequence[str], *, check: bool = True) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, check=check, env={**os.environ, "PYTHONPATH": str(ROOT)}
-    )
+def _environment(device: str) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT), "SENSORIUM_MIND__DEVICE": device}
+
+
+def _run(command: Sequence[str], device: str = "auto", *, check: bool = True) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=check, env=_environment(device))

@@ -28,6 +28,7 @@ from benchmarks.material_labelled import (
     stamp_sounds,
 )
 from multimodal.embeddings import AudioModalityEncoder, ImageModalityEncoder, TextModalityEncoder
+from multimodal.embeddings.runtime import Device
 from multimodal.errors import MultimodalError
 from multimodal.types import ModalityEmbedding
 
@@ -41,10 +42,10 @@ LONGEST_CAPTION = 6
 """Words; what is longer is a sentence about a thing and no name of it."""
 
 
-def run(json: bool = False) -> int:
+def run(json: bool = False, device: Device = "auto") -> int:
     """Print the figures; 1 where a floor is missed, 2 where material or models cannot be had."""
     try:
-        rows = measure()
+        rows = measure(device)
     except (MaterialError, MultimodalError) as error:
         print(json_documents.dumps({"error": str(error)}) if json else f"bench retrieval: {error}")
         return 2
@@ -65,10 +66,10 @@ def run(json: bool = False) -> int:
     return 1 if missed else 0
 
 
-def measure() -> list[dict[str, Any]]:
+def measure(device: Device = "auto") -> list[dict[str, Any]]:
     """A row per task and material."""
-    text = TextModalityEncoder()
-    seeing, hearing = ImageModalityEncoder(), AudioModalityEncoder()
+    text = TextModalityEncoder(device=device)
+    seeing, hearing = ImageModalityEncoder(device=device), AudioModalityEncoder(device=device)
     rows: list[dict[str, Any]] = []
     collections: tuple[tuple[str, dict[str, list[Labelled]], Encode], ...] = (
         ("picture", {"stamps": stamp_photos(), "photographs": scene_photos()}, lambda one: seeing(picture(one.path))),

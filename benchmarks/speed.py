@@ -33,7 +33,7 @@ from daemon.config import Config, load
 from daemon.mind import open_mind
 from multimodal.embeddings import models
 from multimodal.embeddings.image import SIDE
-from multimodal.embeddings.runtime import open_runtime
+from multimodal.embeddings.runtime import Device, open_runtime
 from multimodal.embeddings.spectrum import spectra
 from pipelines.clock import BootClock
 from pipelines.group import Group
@@ -63,13 +63,13 @@ STREAMS = {"text": 16, "image": 4, "audio": 8}
 class Bare:
     """The encoders without anything round them."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: Device = "auto") -> None:
         from tokenizers import Tokenizer
 
         self._tokenizer = Tokenizer.from_file(str(models.folder_of("minilm") / "tokenizer.json"))
         self._tokenizer.no_padding()
         self._run = {
-            modality: open_runtime(name, batch=BATCH)
+            modality: open_runtime(name, device, batch=BATCH)
             for modality, name in (("text", "minilm"), ("image", "efficientnet-lite0"), ("audio", "yamnet"))
         }
 
@@ -179,18 +179,21 @@ def _both(
     }
 
 
-def run(as_json: bool = False, *, repeats: int = 5, count: Mapping[str, int] | None = None, whole: bool = True) -> int:
+def run(
+    as_json: bool = False, device: Device = "auto", *, repeats: int = 5, count: Mapping[str, int] | None = None,
+    whole: bool = True,
+) -> int:  # fmt: skip
     """All of it; `whole`: the recording and the program too. 1 where a goal was missed."""
     from daemon.cli import _pull
 
     _pull.ensure_models()
-    config = load(Path("/dev/null"), environ={})
+    config = load(Path("/dev/null"), environ={}, flags={"mind": {"device": device}})
     count = count or {"text": 1024, "image": 256, "audio": 1024}
     with open_mind(config) as mind:
-        figures = encoders(config, mind, Bare(), count, repeats)
+        figures = encoders(config, mind, Bare(device), count, repeats)
         fingerprint = mind.fingerprint
     if whole:
-        figures += program.figures()
+        figures += program.figures(device)
     return report("speed", figures, notes=[f"model: {fingerprint}"], as_json=as_json)
 
 

@@ -1,4 +1,4 @@
-"""`sensorium bench`: the measurements of the repository's `benchmarks/`, each a module with ``run(json: bool) -> int``."""
+"""`sensorium bench`: the measurements of the repository's `benchmarks/`, each a module with ``run(json, device) -> int``."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ BENCHMARKS = {
 }
 """Every measurement, in the order in which all are run; the file is `benchmarks/<name>.py`, `-` as `_`."""
 
+WITHOUT_DEVICE = frozenset({"search", "stream"})
+"""Nothing in them computes on a device: their ``run`` knows none."""
+
 
 @click.command(
     epilog="\b\nMeasurements:\n"
@@ -26,13 +29,16 @@ BENCHMARKS = {
 Examples:
   sensorium bench speed
   sensorium bench retrieval search --json
+  sensorium bench --device cuda
 
 \b
 Exit codes: 0 measured, 1 one of them failed or its goal was missed."""
 )
 @click.argument("names", nargs=-1, type=click.Choice(list(BENCHMARKS)), metavar="[MEASUREMENT]...")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
+              help="What the models and modules compute on.")
 @json_option
-def command(names: tuple[str, ...], as_json: bool) -> int:
+def command(names: tuple[str, ...], device: str, as_json: bool) -> int:
     """Measure speed and meaning on this machine.
 
     Without a name all measurements are made. With --json each prints one JSON document.
@@ -49,9 +55,15 @@ def command(names: tuple[str, ...], as_json: bool) -> int:
         raise SensoriumError("the benchmarks are not in the installed package: clone the repository and run it there")
     if str(root) not in sys.path:
         sys.path.insert(0, str(root))
+    if device == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            raise SensoriumError("torch sees no CUDA device here: --device auto or cpu measures on the processor")
     codes = []
     for name in dict.fromkeys(names or BENCHMARKS):
         if not as_json and len(names) != 1:
             click.echo(click.style(f"\n{name}: {BENCHMARKS[name]}", bold=True))
-        codes.append(int(import_module(f"benchmarks.{name.replace('-', '_')}").run(as_json)))
+        chosen = {} if name in WITHOUT_DEVICE else {"device": device}
+        codes.append(int(import_module(f"benchmarks.{name.replace('-', '_')}").run(as_json, **chosen)))
     return max(codes)
