@@ -1,0 +1,1 @@
+"""Attention within one modality and between two; all of it calls `core.attend`."""
