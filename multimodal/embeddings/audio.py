@@ -63,9 +63,9 @@ class AudioModalityEncoder:
         """
         if isinstance(samples, (list, tuple)):
             for sound in samples:
-                self._mono(sound, sample_rate)
+                mono(sound, sample_rate, self._max_duration)
             return self.encode_batch([(sound, sample_rate) for sound in samples])
-        self._mono(samples, sample_rate)
+        mono(samples, sample_rate, self._max_duration)
         return self.encode_batch([(samples, sample_rate)])[0]
 
     def encode_batch(self, items: Sequence[tuple[Any, int]]) -> list[ModalityEmbedding]:
@@ -76,12 +76,12 @@ class AudioModalityEncoder:
         for i, item in enumerate(items):
             try:
                 samples, rate = _pair(item)
-                mono = self._mono(samples, rate)
+                sound = mono(samples, rate, self._max_duration)
             except InputError as error:
                 results[i] = unreadable(self.modality, str(error), FEATURES)
                 continue
-            patches.append(spectra(resample(mono, rate)))
-            heard.append((i, audio_quality(mono, rate), len(patches[-1])))
+            patches.append(spectra(resample(sound, rate)))
+            heard.append((i, audio_quality(sound, rate), len(patches[-1])))
         if not heard:
             return [result for result in results if result is not None]
         scores, features = self._runtime(np.concatenate(patches) if len(patches) > 1 else patches[0])
@@ -99,33 +99,34 @@ class AudioModalityEncoder:
             )  # fmt: skip
         return [result for result in results if result is not None]
 
-    def _mono(self, samples: Any, rate: int) -> Floats:
-        """Any accepted form -> float32 (S,) at its own rate, channels averaged, cut to `max_duration`."""
-        if isinstance(rate, bool) or not isinstance(rate, (int, np.integer)) or not 1000 <= rate <= 1_000_000:
-            raise InputError(f"a sample rate is a whole number of Hz from 1,000 to 1,000,000, not {rate!r}")
-        if isinstance(samples, torch.Tensor):
-            samples = samples.detach().cpu()
-            samples = (samples.float() if samples.dtype is torch.bfloat16 else samples).numpy()
-        if not isinstance(samples, np.ndarray):
-            raise InputError(f"a sound is an array or a tensor, not {type(samples).__name__}")
-        if samples.ndim not in (1, 2) or (samples.ndim == 2 and samples.shape[1] > MAX_CHANNELS):
-            raise InputError(f"a sound is (samples,) or (samples, channels), not {samples.shape}")
-        if 0 in samples.shape:
-            raise InputError(f"the sound is empty: {samples.shape}")
-        if self._max_duration is not None:
-            samples = samples[: max(1, round(self._max_duration * rate))]
-        if samples.dtype == np.int16:
-            mono: Floats = samples.astype(np.float32)
-            mono /= 32768.0
-        elif np.issubdtype(samples.dtype, np.floating):
-            mono = samples.astype(np.float32)
-            if not np.isfinite(mono).all():
-                raise InputError("the sound holds NaN or infinity")
-        else:
-            raise InputError(f"a sound is float or int16, not {samples.dtype}")
-        if mono.ndim == 2:
-            mono = mono.mean(1) if mono.shape[1] > 1 else mono[:, 0]
-        return mono
+
+def mono(samples: Any, rate: int, max_duration: float | None = None) -> Floats:
+    """Any accepted form -> float32 (S,) at its own rate, channels averaged, cut to `max_duration` seconds."""
+    if isinstance(rate, bool) or not isinstance(rate, (int, np.integer)) or not 1000 <= rate <= 1_000_000:
+        raise InputError(f"a sample rate is a whole number of Hz from 1,000 to 1,000,000, not {rate!r}")
+    if isinstance(samples, torch.Tensor):
+        samples = samples.detach().cpu()
+        samples = (samples.float() if samples.dtype is torch.bfloat16 else samples).numpy()
+    if not isinstance(samples, np.ndarray):
+        raise InputError(f"a sound is an array or a tensor, not {type(samples).__name__}")
+    if samples.ndim not in (1, 2) or (samples.ndim == 2 and samples.shape[1] > MAX_CHANNELS):
+        raise InputError(f"a sound is (samples,) or (samples, channels), not {samples.shape}")
+    if 0 in samples.shape:
+        raise InputError(f"the sound is empty: {samples.shape}")
+    if max_duration is not None:
+        samples = samples[: max(1, round(max_duration * rate))]
+    if samples.dtype == np.int16:
+        single: Floats = samples.astype(np.float32)
+        single /= 32768.0
+    elif np.issubdtype(samples.dtype, np.floating):
+        single = samples.astype(np.float32)
+        if not np.isfinite(single).all():
+            raise InputError("the sound holds NaN or infinity")
+    else:
+        raise InputError(f"a sound is float or int16, not {samples.dtype}")
+    if single.ndim == 2:
+        single = single.mean(1) if single.shape[1] > 1 else single[:, 0]
+    return single
 
 
 def _pair(item: Any) -> tuple[Any, Any]:

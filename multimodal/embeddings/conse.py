@@ -63,7 +63,8 @@ class Vocabulary:
 
     def top(self, probabilities: Floats, k: int = 10) -> list[list[tuple[str, float]]]:
         """Per row of (N, C): the k most probable names, best first (the lower class first where two are equal)."""
-        some = np.argpartition(-probabilities, k, axis=1)[:, :k]
+        k = min(k, probabilities.shape[1])
+        some = np.argpartition(-probabilities, k - 1, axis=1)[:, :k]
         some.sort(axis=1)
         values = np.take_along_axis(probabilities, some, axis=1)
         order = np.argsort(-values, axis=1, kind="stable")

@@ -56,8 +56,8 @@ class ImageModalityEncoder:
             InputError: no picture, an empty one, NaN in it.
         """
         if isinstance(images, (list, tuple)):
-            return self.encode_batch([_pixels(image) for image in images])
-        return self.encode_batch([_pixels(images)])[0]
+            return self.encode_batch([read_pixels(image) for image in images])
+        return self.encode_batch([read_pixels(images)])[0]
 
     def encode_batch(self, items: Sequence[Any]) -> list[ModalityEmbedding]:
         """As many pictures as you like; one that cannot be read gives an entry with `error` and leaves the others alone."""
@@ -66,7 +66,7 @@ class ImageModalityEncoder:
         places: list[int] = []
         for i, item in enumerate(items):
             try:
-                _squeeze(_pixels(item), block[len(places)])
+                squeeze(read_pixels(item), block[len(places)])
                 places.append(i)
             except InputError as error:
                 results[i] = unreadable(self.modality, str(error), FEATURES)
@@ -87,7 +87,7 @@ class ImageModalityEncoder:
         return [result for result in results if result is not None]
 
 
-def _pixels(image: Any) -> NDArray[np.uint8]:
+def read_pixels(image: Any) -> NDArray[np.uint8]:
     """Any accepted form -> uint8 (H, W, 3)."""
     if isinstance(image, torch.Tensor):
         image = image.detach().cpu()
@@ -114,23 +114,24 @@ def _pixels(image: Any) -> NDArray[np.uint8]:
     return scaled
 
 
-def _squeeze(pixels: NDArray[np.uint8], out: NDArray[np.uint8]) -> None:
-    """The whole picture into `out`: halved by averaging while that leaves enough, then interpolated.
+def squeeze(pixels: NDArray[np.uint8], out: NDArray[np.uint8]) -> None:
+    """The whole picture into `out` (a square): halved by averaging while that leaves enough, then interpolated.
 
     As free of aliasing as averaging straight to the size, and ten times faster, because only halving has a fast path. An odd
     last row or column is lost at each halving.
     """
     import cv2
 
+    side = out.shape[0]
     try:
         pixels = np.ascontiguousarray(pixels)
-        while min(pixels.shape[:2]) >= 2 * SIDE:
+        while min(pixels.shape[:2]) >= 2 * side:
             height, width = pixels.shape[0] // 2, pixels.shape[1] // 2
             even = pixels[: 2 * height, : 2 * width]
             pixels = np.asarray(cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
-        if pixels.shape[:2] == (SIDE, SIDE):
+        if pixels.shape[:2] == (side, side):
             out[:] = pixels
         else:
-            cv2.resize(pixels, (SIDE, SIDE), dst=out, interpolation=cv2.INTER_LINEAR)
+            cv2.resize(pixels, (side, side), dst=out, interpolation=cv2.INTER_LINEAR)
     except cv2.error as error:
         raise InputError(f"a picture of {pixels.shape[1]}x{pixels.shape[0]} cannot be resized: {error}") from error

@@ -24,13 +24,13 @@ Floats = NDArray[np.float32]
 _WINDOW = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(FRAME) / FRAME)).astype(np.float32)
 
 
-def resample(samples: Floats, rate: int) -> Floats:
-    """Mono float32 at `rate` -> mono float32 at 16 kHz, in one piece (soxr, its high quality)."""
-    if rate == RATE or len(samples) == 0:
+def resample(samples: Floats, rate: int, wanted: int = RATE) -> Floats:
+    """Mono float32 at `rate` -> mono float32 at `wanted`, in one piece (soxr, its high quality)."""
+    if rate == wanted or len(samples) == 0:
         return samples
     import soxr
 
-    resampled: Floats = soxr.resample(samples, rate, RATE)
+    resampled: Floats = soxr.resample(samples, rate, wanted)
     return resampled
 
 

@@ -60,9 +60,9 @@ class TextModalityEncoder:
         """
         if isinstance(texts, (list, tuple)):
             for text in texts:
-                _checked(text)
+                checked(text)
             return self.encode_batch(texts)
-        _checked(texts)
+        checked(texts)
         return self.encode_batch([texts])[0]
 
     def encode_batch(self, items: Sequence[Any]) -> list[ModalityEmbedding]:
@@ -72,7 +72,7 @@ class TextModalityEncoder:
         places: list[int] = []
         for i, item in enumerate(items):
             try:
-                texts.append(_checked(item))
+                texts.append(checked(item))
                 places.append(i)
             except InputError as error:
                 results[i] = unreadable(self.modality, str(error), WIDTH)
@@ -100,7 +100,7 @@ class TextModalityEncoder:
         return ModalityEmbedding(self.modality, embedding, tokens, metadata, quality["quality"], confidence)
 
 
-def _checked(text: Any) -> str:
+def checked(text: Any) -> str:
     """Stripped, cut, without lone surrogates (they become "?", as they have no meaning)."""
     if not isinstance(text, str):
         raise InputError(f"a text is a str, not {type(text).__name__}")
