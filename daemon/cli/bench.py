@@ -9,6 +9,7 @@ from daemon.cli._options import json_option
 BENCHMARKS = {
     "speed": "bare encoders, the pipeline and their ratio; the bundled recording against real time",
     "retrieval": "R@1/5/10 of words to pictures and sounds on labelled material, with chance",
+    "space": "how good the shared space is, and what a learned projection adds on held-out captions",
     "calibration": "what a confidence is worth, on questions and items held out of its fit",
     "attention-pointing": "how often the named part of a mosaic gets the most attention",
     "search": "time of one search over 100,000 moments",
