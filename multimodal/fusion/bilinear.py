@@ -1,0 +1,99 @@
+"""Bilinear fusion: products across modalities, which no sum can express.
+
+Shapes: B batch, M modalities, H hidden_dim, R rank.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from functools import reduce
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from multimodal.fusion.checks import checked_count, checked_share
+from multimodal.fusion.intake import Intake
+from multimodal.fusion.residual import around_mean
+from multimodal.fusion.stand_in import StandIn
+
+
+class BilinearFusion(nn.Module):
+    """The tensor product of all modalities, each with a 1 appended, contracted with a low-rank tensor.
+
+        residual = W . ([x_1, 1] (x) ... (x) [x_M, 1])              (Tensor Fusion, arXiv:1707.07250)
+        W        = sum_r w_r * (F_r1 (x) ... (x) F_rM)              (low rank, arXiv:1806.00064)
+
+    so that residual = sum_r w_r * prod_m (F_rm [x_m, 1]), and W is never made. The appended 1 keeps every product of fewer
+    modalities too, down to each one alone. It learns the XOR of two signs, with a linear head on the result.
+
+    The rank weights w start at zero: untrained, the result is the mean of the projected modalities weighted by quality.
+    ``contributions`` mix each modality's share in the mean with how far the result moves without it, by how much of that
+    movement is the residual's (`residual.around_mean`). Tokens enter as their masked mean.
+
+    Args:
+        modality_dims: dimension of each modality by name.
+        hidden_dim: H, of the result.
+        rank: R, of the tensor; the parameters are M R (H + 1) H.
+        dropout: of the products, in training.
+        modality_dropout: in training, probability that a present modality is taken for absent (never the last one).
+    """
+
+    def __init__(
+        self,
+        modality_dims: Mapping[str, int],
+        hidden_dim: int = 512,
+        *,
+        rank: int = 8,
+        dropout: float = 0.0,
+        modality_dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.intake = Intake(modality_dims, hidden_dim, modality_dropout=modality_dropout)
+        self.core = BilinearResidual(len(self.intake.names), hidden_dim, rank=rank, dropout=dropout)
+        self.options = {"rank": rank, "dropout": dropout, "modality_dropout": modality_dropout}
+
+    def forward(
+        self,
+        features: Mapping[str, Tensor | None],
+        *,
+        mask: Mapping[str, Any] | None = None,
+        quality: Mapping[str, Any] | None = None,
+        padding: Mapping[str, Tensor] | None = None,
+    ) -> tuple[Tensor, dict[str, Any]]:
+        """(fused (B, H), metadata); arguments as in `Intake.forward`, metadata as in `residual.around_mean`."""
+        taken = self.intake(features, mask=mask, quality=quality, padding=padding)
+        return around_mean(taken, self.core, measure=not self.training)
+
+    def full_tensor(self) -> Tensor:
+        """W itself, (H + 1, ..., H + 1, H) with M axes of inputs: (H + 1)^M H numbers, so for small H only."""
+        return self.core.full_tensor()
+
+
+class BilinearResidual(nn.Module):
+    """(vectors (B, M, H), quality (B, M)) -> residual (B, H)."""
+
+    def __init__(self, modalities: int, hidden_dim: int, *, rank: int = 8, dropout: float = 0.0) -> None:
+        super().__init__()
+        checked_count("rank", rank)
+        self.stand_in = StandIn(modalities, hidden_dim)
+        self.factors = nn.Parameter(torch.randn(modalities, rank, hidden_dim, hidden_dim) / math.sqrt(hidden_dim))
+        self.ones = nn.Parameter(torch.randn(modalities, rank, hidden_dim))  # the rows of the factors for the 1
+        self.weights = nn.Parameter(torch.zeros(rank, hidden_dim))
+        self.drop = nn.Dropout(checked_share("dropout", dropout))
+
+    def forward(self, vectors: Tensor, quality: Tensor) -> tuple[Tensor, dict[str, Any]]:
+        x = self.stand_in(vectors, quality)
+        seen = torch.einsum("bmh,mrho->bmro", x, self.factors) + self.ones  # (B, M, R, H)
+        product = self.drop(reduce(torch.mul, seen.unbind(1)))  # M of (B, R, H) -> (B, R, H)
+        return (product * self.weights).sum(1), {}
+
+    def full_tensor(self) -> Tensor:
+        """See `BilinearFusion.full_tensor`."""
+        rows = torch.cat([self.factors, self.ones[:, :, None]], 2)  # (M, R, H + 1, H)
+        tensor = self.weights  # (R, H)
+        for m, factor in enumerate(rows):
+            shape = (factor.shape[0], *[1] * m, *factor.shape[1:])
+            tensor = tensor.unsqueeze(-2) * factor.view(shape)  # (R, .., H) -> (R, .., H + 1, H)
+        return tensor.sum(0)

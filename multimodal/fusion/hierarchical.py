@@ -1,0 +1,162 @@
+"""Hierarchical fusion: tokens to modalities, modalities to pairs, pairs to the whole, each step routed by attention.
+
+Shapes: B batch, M modalities, P = M (M + 1) / 2 pairs, H hidden_dim.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from itertools import combinations_with_replacement
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from multimodal.attention.core import attend, merge_heads, split_heads
+from multimodal.errors import ConfigError
+from multimodal.fusion.checks import checked_count, checked_share
+from multimodal.fusion.intake import Intake
+from multimodal.fusion.residual import around_mean, zero_linear
+from multimodal.fusion.stand_in import StandIn
+from multimodal.fusion.tokens import TokenPool
+
+
+class HierarchicalFusion(nn.Module):
+    """Attention pooling at three levels, masked at each.
+
+    1. Tokens: a learned query per modality attends to that modality's tokens (`TokenPool`); padding is ignored.
+    2. Pairs: the two of a pair attend to each other and an MLP reads both; a modality alone is the pair with itself.
+       Quality enters as log q on the logits, so 0 is an exact mask.
+    3. The whole: a learned query attends to all pairs, a pair (a, b) with log min(q_a, q_b) on its logit, and to the
+       learned vector that stands for each absent modality, with log(1 - q).
+
+    The last layer starts at zero: untrained, the result is the mean of the projected modalities weighted by quality (of
+    tokens, their masked mean). ``contributions`` mix each modality's share in the mean with how far the result moves
+    without it, by how much of that movement is the residual's (`residual.around_mean`). Metadata also has ``routing`` by
+    pair ``a|b`` (a alone: ``a``) and by ``absent:a``, each (B,), summing to 1; ``token_attention`` by name, (B, T).
+
+    Args:
+        modality_dims: dimension of each modality by name.
+        hidden_dim: H, of the result.
+        num_heads: of every attention; divides H. The largest of 8, 4, 2, 1 that does where None.
+        dropout: of attention and MLP, in training.
+        modality_dropout: in training, probability that a present modality is taken for absent (never the last one).
+    """
+
+    def __init__(
+        self,
+        modality_dims: Mapping[str, int],
+        hidden_dim: int = 512,
+        *,
+        num_heads: int | None = None,
+        dropout: float = 0.0,
+        modality_dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.intake = Intake(modality_dims, hidden_dim, modality_dropout=modality_dropout)
+        heads = checked_heads(num_heads, hidden_dim)
+        count = len(self.intake.names)
+        self.pool = TokenPool(count, hidden_dim, num_heads=heads, dropout=checked_share("dropout", dropout))
+        self.core = HierarchicalResidual(count, hidden_dim, num_heads=heads, dropout=dropout)
+        self.options = {"num_heads": num_heads, "dropout": dropout, "modality_dropout": modality_dropout}
+
+    def forward(
+        self,
+        features: Mapping[str, Tensor | None],
+        *,
+        mask: Mapping[str, Any] | None = None,
+        quality: Mapping[str, Any] | None = None,
+        padding: Mapping[str, Tensor] | None = None,
+    ) -> tuple[Tensor, dict[str, Any]]:
+        """(fused (B, H), metadata); arguments as in `Intake.forward`, metadata as in `residual.around_mean`."""
+        taken = self.intake(features, mask=mask, quality=quality, padding=padding)
+        seen, maps = self.pool(taken, self.intake)
+        fused, metadata = around_mean(taken, self.core, seen=seen, measure=not self.training)
+        pairs = [taken.names[a] if a == b else f"{taken.names[a]}|{taken.names[b]}" for a, b in self.core.pairs]
+        routes = [*pairs, *(f"absent:{name}" for name in taken.names)]
+        metadata["routing"] = dict(zip(routes, metadata["routing"].unbind(1), strict=True))
+        return fused, {**metadata, "token_attention": maps}
+
+
+class HierarchicalResidual(nn.Module):
+    """(vectors (B, M, H), quality (B, M)) -> residual (B, H); tells ``routing`` (B, P + M)."""
+
+    def __init__(self, modalities: int, hidden_dim: int, *, num_heads: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.heads, self.dropout = num_heads, dropout
+        self.pairs = list(combinations_with_replacement(range(modalities), 2))
+        self.register_buffer("members", torch.tensor(self.pairs), persistent=False)  # (P, 2)
+        self.members: Tensor
+        self.stand_in = StandIn(modalities, hidden_dim)
+        self.place = nn.Parameter(torch.randn(modalities, hidden_dim) / math.sqrt(hidden_dim))
+        self.query_key_value = nn.Linear(hidden_dim, 3 * hidden_dim)
+        self.read = nn.Sequential(
+            nn.Linear(2 * hidden_dim, 2 * hidden_dim),
+            nn.GELU(),
+            nn.Dropout(dropout),
+            nn.Linear(2 * hidden_dim, hidden_dim),
+        )
+        self.query = nn.Parameter(torch.randn(hidden_dim) / math.sqrt(hidden_dim))
+        self.key_value = nn.Linear(hidden_dim, 2 * hidden_dim)
+        self.hidden = nn.Linear(hidden_dim, hidden_dim)
+        self.out = zero_linear(hidden_dim, hidden_dim)
+
+    def forward(self, vectors: Tensor, quality: Tensor) -> tuple[Tensor, dict[str, Any]]:
+        worth = quality.clamp_min(torch.finfo(quality.dtype).tiny).log()  # (B, M)
+        pairs = self._meet(vectors, quality, worth)
+        absent = self.stand_in.absent.to(pairs.dtype).expand(len(vectors), -1, -1)  # (M, H) -> (B, M, H)
+        candidates = torch.cat([pairs, absent], 1)  # (B, P + M, H)
+        lack = (1 - quality).clamp_min(torch.finfo(quality.dtype).tiny).log()
+        bias = torch.cat([worth[:, self.members].amin(-1), lack], 1)  # (B, P + M)
+        ignore = torch.cat([(quality[:, self.members] == 0).any(-1), quality == 1], 1)
+        key, value = self.key_value(candidates).chunk(2, -1)
+        query = self.query.to(key.dtype).expand(len(vectors), 1, -1)  # (H,) -> (B, 1, H)
+        whole, weights = self._attend(query, key, value, ignore=ignore, bias=bias, need_weights=True)
+        residual = self.out(functional.gelu(self.hidden(whole)))[:, 0]  # (B, 1, H) -> (B, H)
+        return residual, {"routing": None if weights is None else weights.mean(1)[:, 0]}
+
+    def _meet(self, vectors: Tensor, quality: Tensor, worth: Tensor) -> Tensor:
+        """(B, M, H) -> (B, P, H): each pair as its two members see each other."""
+        batch, _, width = vectors.shape
+        x = self.stand_in.norm(vectors) + self.place
+        two = x[:, self.members].flatten(0, 1)  # (B, M, H) -> (B, P, 2, H) -> (B * P, 2, H)
+        query, key, value = self.query_key_value(two).chunk(3, -1)
+        met, _ = self._attend(
+            query,
+            key,
+            value,
+            ignore=(quality == 0)[:, self.members].flatten(0, 1),  # (B * P, 2)
+            bias=worth[:, self.members].flatten(0, 1),
+        )
+        both = (two + met).view(batch, -1, 2 * width)  # (B * P, 2, H) -> (B, P, 2 * H)
+        read: Tensor = self.read(both)
+        return read
+
+    def _attend(
+        self, query: Tensor, key: Tensor, value: Tensor, *, ignore: Tensor, bias: Tensor, need_weights: bool = False
+    ) -> tuple[Tensor, Tensor | None]:
+        """Multi-head; `ignore` and `bias` (B, Tk) are the same for all heads and queries."""
+        found, weights = attend(
+            split_heads(query, self.heads),
+            split_heads(key, self.heads),
+            split_heads(value, self.heads),
+            ignore=ignore[:, None, None],
+            bias=bias[:, None, None],
+            dropout=self.dropout if self.training else 0.0,
+            need_weights=need_weights,
+        )
+        return merge_heads(found), weights
+
+
+def checked_heads(num_heads: int | None, hidden_dim: int) -> int:
+    """
+    Raises:
+        ConfigError: `num_heads` does not divide `hidden_dim`.
+    """
+    if num_heads is None:
+        return next(heads for heads in (8, 4, 2, 1) if hidden_dim % heads == 0)
+    if hidden_dim % checked_count("num_heads", num_heads):
+        raise ConfigError(f"num_heads is {num_heads}, expected a divisor of hidden_dim {hidden_dim}")
+    return num_heads

@@ -1,0 +1,92 @@
+"""mean + residual, and whose work the sum is. Shapes: B batch, M modalities, H hidden_dim."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from multimodal.fusion.intake import Taken, shares_of, weighted_sum
+
+Residual = Callable[[Tensor, Tensor], tuple[Tensor, dict[str, Any]]]
+"""(vectors (B, M, H), quality (B, M)) -> (residual (B, H), what else there is to tell)."""
+
+
+def around_mean(
+    taken: Taken, residual: Residual, *, seen: Tensor | None = None, measure: bool = True
+) -> tuple[Tensor, dict[str, Any]]:
+    """The mean of what is there plus what `residual` makes of it; zeros where all is absent.
+
+    Metadata: ``mean`` and ``residual`` (B, H), which sum to the result; by modality, each (B,): ``present`` (bool),
+    ``shares`` in the mean, ``leave_one_out`` and ``contributions``; ``residual_share`` (B,); and what `residual` tells.
+
+        d_m = |fused - fused without m|       leave_one_out = d_m / sum d
+        r   = |change of the residual| / (|change of the residual| + |change of the mean|), over all leavings-out
+        contributions = (1 - r) shares + r leave_one_out
+
+    "Without m" is computed, not estimated: all M leavings-out in one further pass. An untrained residual never changes,
+    so there r = 0 and the contributions are exactly the shares. In training (`measure` False) that pass is left out and
+    the contributions are the shares. Samples where all is absent have zeros throughout.
+
+    Args:
+        seen: what the residual sees instead of `taken.vectors`, (B, M, H).
+    """
+    vectors = taken.vectors if seen is None else seen
+    raw, details = residual(vectors, taken.quality)
+    added = _of_something(raw, taken.quality).to(taken.mean.dtype)
+    effects, residual_share = taken.shares, torch.zeros_like(taken.shares[:, 0])
+    if measure:
+        effects, residual_share = _leave_out(taken, vectors, residual, added)
+    contributions = taken.shares + residual_share[:, None] * (effects - taken.shares)
+    by_name = {
+        "present": taken.quality > 0,
+        "shares": taken.shares,
+        "leave_one_out": effects,
+        "contributions": contributions,
+    }
+    return taken.mean + added, {
+        **{what: dict(zip(taken.names, values.detach().unbind(1), strict=True)) for what, values in by_name.items()},
+        "mean": taken.mean,
+        "residual": added,
+        "residual_share": residual_share,
+        **details,
+    }
+
+
+def zero_linear(inputs: int, outputs: int) -> nn.Linear:
+    """A linear layer that starts at zero; its weights get a gradient at once, what lies before it from the next step."""
+    layer = nn.Linear(inputs, outputs)
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+@torch.no_grad()
+def _leave_out(taken: Taken, vectors: Tensor, residual: Residual, added: Tensor) -> tuple[Tensor, Tensor]:
+    """(effects (B, M) that sum to 1, share of the residual in them (B,))."""
+    batch, count = taken.quality.shape
+    others = ~torch.eye(count, dtype=torch.bool, device=vectors.device)  # row m: all but m
+    quality = (taken.quality * others[:, None]).flatten(0, 1)  # (M, B, M) -> (M * B, M)
+    without = _of_something(residual(_repeat(vectors, count), quality)[0], quality)
+    mean = weighted_sum(shares_of(quality), _repeat(taken.vectors, count))
+    shape = (count, batch, -1)
+    moved = (added.float() - without.float().view(shape)).transpose(0, 1)  # (M * B, H) -> (B, M, H)
+    shifted = (taken.mean.float() - mean.float().view(shape)).transpose(0, 1)
+    distance = (moved + shifted).norm(dim=-1) * (taken.quality > 0)  # (B, M)
+    total = distance.sum(1, keepdim=True)
+    effects = torch.where(total > 0, distance / total.masked_fill(total == 0, 1), taken.shares)
+    by_residual, by_mean = moved.norm(dim=-1).sum(1), shifted.norm(dim=-1).sum(1)
+    whole = by_residual + by_mean
+    return effects, by_residual / whole.masked_fill(whole == 0, 1)
+
+
+def _of_something(residual: Tensor, quality: Tensor) -> Tensor:
+    """Nothing comes of nothing."""
+    return residual.masked_fill((quality.amax(1) == 0)[:, None], 0)
+
+
+def _repeat(x: Tensor, count: int) -> Tensor:
+    """(B, M, H) -> (count * B, M, H)"""
+    return x.expand(count, *x.shape).flatten(0, 1)
