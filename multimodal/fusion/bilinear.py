@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from multimodal.fusion.checks import checked_count, checked_share
 from multimodal.fusion.intake import Intake
 from multimodal.fusion.residual import around_mean
-from multimodal.fusion.stand_in import StandIn
+from multimodal.fusion.stand_in import Own, StandIn
 
 
 class BilinearFusion(nn.Module):
@@ -25,8 +25,9 @@ class BilinearFusion(nn.Module):
         residual = W . ([x_1, 1] (x) ... (x) [x_M, 1])              (Tensor Fusion, arXiv:1707.07250)
         W        = sum_r w_r * (F_r1 (x) ... (x) F_rM)              (low rank, arXiv:1806.00064)
 
-    so that residual = sum_r w_r * prod_m (F_rm [x_m, 1]), and W is never made. The appended 1 keeps every product of fewer
-    modalities too, down to each one alone. It learns the XOR of two signs, with a linear head on the result.
+    so that residual = sum_r w_r * prod_m (F_rm [x_m, 1]), and W is never made. x_m is the modality as its own small MLP
+    embeds it, as in both papers. The appended 1 keeps every product of fewer modalities too, down to each one alone. It
+    learns the XOR of two signs, with a linear head on the result.
 
     The rank weights w start at zero: untrained, the result is the mean of the projected modalities weighted by quality.
     ``contributions`` mix each modality's share in the mean with how far the result moves without it, by how much of that
@@ -35,8 +36,9 @@ class BilinearFusion(nn.Module):
     Args:
         modality_dims: dimension of each modality by name.
         hidden_dim: H, of the result.
-        rank: R, of the tensor; the parameters are M R (H + 1) H.
-        dropout: of the products, in training.
+        rank: R, of the tensor, which has M R (H + 1) H parameters.
+        width: of the hidden layer of each modality's own MLP; H where None.
+        dropout: of that hidden layer and of the products, in training.
         modality_dropout: in training, probability that a present modality is taken for absent (never the last one).
     """
 
@@ -46,13 +48,14 @@ class BilinearFusion(nn.Module):
         hidden_dim: int = 512,
         *,
         rank: int = 8,
+        width: int | None = None,
         dropout: float = 0.0,
         modality_dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.intake = Intake(modality_dims, hidden_dim, modality_dropout=modality_dropout)
-        self.core = BilinearResidual(len(self.intake.names), hidden_dim, rank=rank, dropout=dropout)
-        self.options = {"rank": rank, "dropout": dropout, "modality_dropout": modality_dropout}
+        self.core = BilinearResidual(len(self.intake.names), hidden_dim, rank=rank, width=width, dropout=dropout)
+        self.options = {"rank": rank, "width": width, "dropout": dropout, "modality_dropout": modality_dropout}
 
     def forward(
         self,
@@ -74,20 +77,28 @@ class BilinearFusion(nn.Module):
 class BilinearResidual(nn.Module):
     """(vectors (B, M, H), quality (B, M)) -> residual (B, H)."""
 
-    def __init__(self, modalities: int, hidden_dim: int, *, rank: int = 8, dropout: float = 0.0) -> None:
+    def __init__(
+        self, modalities: int, hidden_dim: int, *, rank: int = 8, width: int | None = None, dropout: float = 0.0
+    ) -> None:
         super().__init__()
         checked_count("rank", rank)
+        width = hidden_dim if width is None else checked_count("width", width)
         self.stand_in = StandIn(modalities, hidden_dim)
+        self.own = Own(modalities, hidden_dim, width, dropout=checked_share("dropout", dropout))
         self.factors = nn.Parameter(torch.randn(modalities, rank, hidden_dim, hidden_dim) / math.sqrt(hidden_dim))
         self.ones = nn.Parameter(torch.randn(modalities, rank, hidden_dim))  # the rows of the factors for the 1
         self.weights = nn.Parameter(torch.zeros(rank, hidden_dim))
-        self.drop = nn.Dropout(checked_share("dropout", dropout))
+        self.drop = nn.Dropout(dropout)
 
     def forward(self, vectors: Tensor, quality: Tensor) -> tuple[Tensor, dict[str, Any]]:
-        x = self.stand_in(vectors, quality)
-        seen = torch.einsum("bmh,mrho->bmro", x, self.factors) + self.ones  # (B, M, R, H)
+        seen = torch.einsum("bmh,mrho->bmro", self.embed(vectors, quality), self.factors) + self.ones  # (B, M, R, H)
         product = self.drop(reduce(torch.mul, seen.unbind(1)))  # M of (B, R, H) -> (B, R, H)
         return (product * self.weights).sum(1), {}
+
+    def embed(self, vectors: Tensor, quality: Tensor) -> Tensor:
+        """The x_m of the product, (B, M, H)."""
+        x: Tensor = self.stand_in(vectors, quality)
+        return x + self.own(x)
 
     def full_tensor(self) -> Tensor:
         """See `BilinearFusion.full_tensor`."""

@@ -40,7 +40,7 @@ class HierarchicalFusion(nn.Module):
     Args:
         modality_dims: dimension of each modality by name.
         hidden_dim: H, of the result.
-        num_heads: of every attention; divides H. The largest of 8, 4, 2, 1 that does where None.
+        num_heads: of every attention; divides H. The most, up to 8, with at least 16 numbers each where None.
         dropout: of attention and MLP, in training.
         modality_dropout: in training, probability that a present modality is taken for absent (never the last one).
     """
@@ -89,14 +89,17 @@ class HierarchicalResidual(nn.Module):
         self.pairs = list(combinations_with_replacement(range(modalities), 2))
         self.register_buffer("members", torch.tensor(self.pairs), persistent=False)  # (P, 2)
         self.members: Tensor
+        strangers = ~torch.eye(modalities, dtype=torch.bool)[self.members].any(1)  # (P, 2, M) -> (P, M)
+        self.register_buffer("strangers", strangers.repeat_interleave(2, 0), persistent=False)  # (2 * P, M)
+        self.strangers: Tensor
         self.stand_in = StandIn(modalities, hidden_dim)
         self.place = nn.Parameter(torch.randn(modalities, hidden_dim) / math.sqrt(hidden_dim))
         self.query_key_value = nn.Linear(hidden_dim, 3 * hidden_dim)
         self.read = nn.Sequential(
-            nn.Linear(2 * hidden_dim, 2 * hidden_dim),
+            nn.Linear(2 * hidden_dim, hidden_dim),
             nn.GELU(),
             nn.Dropout(dropout),
-            nn.Linear(2 * hidden_dim, hidden_dim),
+            nn.Linear(hidden_dim, hidden_dim),
         )
         self.query = nn.Parameter(torch.randn(hidden_dim) / math.sqrt(hidden_dim))
         self.key_value = nn.Linear(hidden_dim, 2 * hidden_dim)
@@ -113,37 +116,36 @@ class HierarchicalResidual(nn.Module):
         ignore = torch.cat([(quality[:, self.members] == 0).any(-1), quality == 1], 1)
         key, value = self.key_value(candidates).chunk(2, -1)
         query = self.query.to(key.dtype).expand(len(vectors), 1, -1)  # (H,) -> (B, 1, H)
-        whole, weights = self._attend(query, key, value, ignore=ignore, bias=bias, need_weights=True)
+        whole, weights = self._attend(
+            query, key, value, ignore=ignore[:, None, None], bias=bias[:, None, None], need_weights=True
+        )
         residual = self.out(functional.gelu(self.hidden(whole)))[:, 0]  # (B, 1, H) -> (B, H)
         return residual, {"routing": None if weights is None else weights.mean(1)[:, 0]}
 
     def _meet(self, vectors: Tensor, quality: Tensor, worth: Tensor) -> Tensor:
-        """(B, M, H) -> (B, P, H): each pair as its two members see each other."""
-        batch, _, width = vectors.shape
+        """(B, M, H) -> (B, P, H): each pair as its two members see each other.
+
+        One attention for all pairs: 2 P queries over M keys, each query allowed the two members of its pair.
+        """
         x = self.stand_in.norm(vectors) + self.place
-        two = x[:, self.members].flatten(0, 1)  # (B, M, H) -> (B, P, 2, H) -> (B * P, 2, H)
-        query, key, value = self.query_key_value(two).chunk(3, -1)
-        met, _ = self._attend(
-            query,
-            key,
-            value,
-            ignore=(quality == 0)[:, self.members].flatten(0, 1),  # (B * P, 2)
-            bias=worth[:, self.members].flatten(0, 1),
-        )
-        both = (two + met).view(batch, -1, 2 * width)  # (B * P, 2, H) -> (B, P, 2 * H)
+        query, key, value = self.query_key_value(x).chunk(3, -1)  # each (B, M, H)
+        asking = self.members.flatten()  # (P, 2) -> (2 * P,)
+        absent = (quality == 0)[:, None, None]  # (B, M) -> (B, 1, 1, M)
+        met, _ = self._attend(query[:, asking], key, value, ignore=absent | self.strangers, bias=worth[:, None, None])
+        both = (x[:, asking] + met).unflatten(1, (-1, 2)).flatten(2)  # (B, 2 * P, H) -> (B, P, 2, H) -> (B, P, 2 * H)
         read: Tensor = self.read(both)
         return read
 
     def _attend(
         self, query: Tensor, key: Tensor, value: Tensor, *, ignore: Tensor, bias: Tensor, need_weights: bool = False
     ) -> tuple[Tensor, Tensor | None]:
-        """Multi-head; `ignore` and `bias` (B, Tk) are the same for all heads and queries."""
+        """Multi-head; `ignore` and `bias` broadcastable to (B, heads, Tq, Tk)."""
         found, weights = attend(
             split_heads(query, self.heads),
             split_heads(key, self.heads),
             split_heads(value, self.heads),
-            ignore=ignore[:, None, None],
-            bias=bias[:, None, None],
+            ignore=ignore,
+            bias=bias,
             dropout=self.dropout if self.training else 0.0,
             need_weights=need_weights,
         )
@@ -156,7 +158,9 @@ def checked_heads(num_heads: int | None, hidden_dim: int) -> int:
         ConfigError: `num_heads` does not divide `hidden_dim`.
     """
     if num_heads is None:
-        return next(heads for heads in (8, 4, 2, 1) if hidden_dim % heads == 0)
+        return next(
+            heads for heads in (8, 4, 2, 1) if heads == 1 or (hidden_dim % heads == 0 and hidden_dim >= 16 * heads)
+        )
     if hidden_dim % checked_count("num_heads", num_heads):
         raise ConfigError(f"num_heads is {num_heads}, expected a divisor of hidden_dim {hidden_dim}")
     return num_heads

@@ -5,7 +5,6 @@ Shapes: B batch, M modalities, H hidden_dim, W width, C classes.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from itertools import combinations
 from typing import Any
@@ -18,7 +17,7 @@ from multimodal.errors import ConfigError, InputError
 from multimodal.fusion.checks import checked_count, checked_share
 from multimodal.fusion.intake import Intake, shares_of, weighted_sum
 from multimodal.fusion.residual import around_mean
-from multimodal.fusion.stand_in import StandIn
+from multimodal.fusion.stand_in import Own, StandIn
 from multimodal.fusion.temperature import fit_temperature
 
 FUSED = "fused"
@@ -161,12 +160,7 @@ class LateResidual(nn.Module):
         width = hidden_dim if width is None else checked_count("width", width)
         self.stand_in = StandIn(modalities, hidden_dim)
         self.logit = nn.Parameter(torch.zeros(modalities))
-        bound = 1 / math.sqrt(hidden_dim)
-        self.inner = nn.Parameter(torch.empty(modalities, hidden_dim, width).uniform_(-bound, bound))
-        self.inner_bias = nn.Parameter(torch.empty(modalities, width).uniform_(-bound, bound))
-        self.outer = nn.Parameter(torch.zeros(modalities, width, hidden_dim))
-        self.outer_bias = nn.Parameter(torch.zeros(modalities, hidden_dim))
-        self.drop = nn.Dropout(checked_share("dropout", dropout))
+        self.own = Own(modalities, hidden_dim, width, dropout=checked_share("dropout", dropout))
 
     def weights(self, quality: Tensor) -> Tensor:
         """(B, M) -> (B, M), sums to 1 over the present; with equal logits exactly `shares_of(quality)`."""
@@ -174,8 +168,7 @@ class LateResidual(nn.Module):
 
     def forward(self, vectors: Tensor, quality: Tensor) -> tuple[Tensor, dict[str, Any]]:
         x = self.stand_in(vectors, quality)
-        inner = functional.gelu(torch.einsum("bmh,mhw->bmw", x, self.inner) + self.inner_bias)
-        said = torch.einsum("bmw,mwh->bmh", self.drop(inner), self.outer) + self.outer_bias
+        said = self.own(x)
         weights = self.weights(quality)
         residual = weighted_sum(weights - shares_of(quality), vectors) + said.sum(1)
         return residual, {"weights": weights, "told": x + said}
