@@ -97,8 +97,9 @@ class BilinearResidual(nn.Module):
 
     def embed(self, vectors: Tensor, quality: Tensor) -> Tensor:
         """The x_m of the product, (B, M, H)."""
-        x: Tensor = self.stand_in(vectors, quality)
-        return x + self.own(x)
+        x = self.stand_in(vectors, quality)
+        embedded: Tensor = x + self.own(x)
+        return embedded
 
     def full_tensor(self) -> Tensor:
         """See `BilinearFusion.full_tensor`."""

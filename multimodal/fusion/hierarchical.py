@@ -28,9 +28,9 @@ class HierarchicalFusion(nn.Module):
 
     1. Tokens: a learned query per modality attends to that modality's tokens (`TokenPool`); padding is ignored.
     2. Pairs: the two of a pair attend to each other and an MLP reads both; a modality alone is the pair with itself.
-       Quality enters as log q on the logits, so 0 is an exact mask.
-    3. The whole: a learned query attends to all pairs, a pair (a, b) with log min(q_a, q_b) on its logit, and to the
-       learned vector that stands for each absent modality, with log(1 - q).
+       Quality enters as log b on the logits, b = q^e as in `StandIn`: 0 is an exact mask, 1 changes nothing.
+    3. The whole: a learned query attends to all pairs, a pair (a, b) with log min(b_a, b_b) on its logit, and to the
+       learned vector that stands for each absent modality, with log(1 - b).
 
     The last layer starts at zero: untrained, the result is the mean of the projected modalities weighted by quality (of
     tokens, their masked mean). ``contributions`` mix each modality's share in the mean with how far the result moves
@@ -107,13 +107,14 @@ class HierarchicalResidual(nn.Module):
         self.out = zero_linear(hidden_dim, hidden_dim)
 
     def forward(self, vectors: Tensor, quality: Tensor) -> tuple[Tensor, dict[str, Any]]:
-        worth = quality.clamp_min(torch.finfo(quality.dtype).tiny).log()  # (B, M)
+        believed = self.stand_in.believed(quality)
+        worth = believed.clamp_min(torch.finfo(quality.dtype).tiny).log()  # (B, M)
         pairs = self._meet(vectors, quality, worth)
         absent = self.stand_in.absent.to(pairs.dtype).expand(len(vectors), -1, -1)  # (M, H) -> (B, M, H)
         candidates = torch.cat([pairs, absent], 1)  # (B, P + M, H)
-        lack = (1 - quality).clamp_min(torch.finfo(quality.dtype).tiny).log()
+        lack = (1 - believed).clamp_min(torch.finfo(quality.dtype).tiny).log()
         bias = torch.cat([worth[:, self.members].amin(-1), lack], 1)  # (B, P + M)
-        ignore = torch.cat([(quality[:, self.members] == 0).any(-1), quality == 1], 1)
+        ignore = torch.cat([(quality[:, self.members] == 0).any(-1), believed == 1], 1)
         key, value = self.key_value(candidates).chunk(2, -1)
         query = self.query.to(key.dtype).expand(len(vectors), 1, -1)  # (H,) -> (B, 1, H)
         whole, weights = self._attend(
@@ -132,7 +133,7 @@ class HierarchicalResidual(nn.Module):
         asking = self.members.flatten()  # (P, 2) -> (2 * P,)
         absent = (quality == 0)[:, None, None]  # (B, M) -> (B, 1, 1, M)
         met, _ = self._attend(query[:, asking], key, value, ignore=absent | self.strangers, bias=worth[:, None, None])
-        both = (x[:, asking] + met).unflatten(1, (-1, 2)).flatten(2)  # (B, 2 * P, H) -> (B, P, 2, H) -> (B, P, 2 * H)
+        both = (x[:, asking] + met).reshape(len(x), len(self.pairs), -1)  # (B, 2 * P, H) -> (B, P, 2 * H)
         read: Tensor = self.read(both)
         return read
 

@@ -39,6 +39,11 @@ class StandIn(nn.Module):
         normed: Tensor = functional.rms_norm(vectors, vectors.shape[-1:], eps=EPSILON).to(self.gain.dtype) * self.gain
         return normed
 
+    def believed(self, quality: Tensor) -> Tensor:
+        """q^e, (B, M) -> (B, M); 0 stays 0 and 1 stays 1."""
+        nothing = quality == 0
+        return quality.masked_fill(nothing, 1).pow(self.log_exponent.to(quality.dtype).exp()).masked_fill(nothing, 0)
+
     def forward(self, vectors: Tensor, quality: Tensor) -> Tensor:
         """(B, M, H), (B, M) -> (B, M, H)."""
         normed = self.norm(vectors)
