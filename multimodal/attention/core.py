@@ -20,8 +20,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from multimodal.attention.edge import batched, clean, key_ignore
 from multimodal.attention.tiled import Normalizer, Plan, normalizer, tiled
-from multimodal.errors import InputError
+
+__all__ = ["attend", "batched", "clean", "key_ignore", "merge_heads", "split_heads"]
 
 
 def attend(
@@ -35,6 +37,7 @@ def attend(
     scale: float | None = None,
     need_weights: bool = False,
     normalize: str | Normalizer = "softmax",
+    cleaned: bool = False,
 ) -> tuple[Tensor, Tensor | None]:
     """Attended values (B, H, Tq, dv), and the weights (B, H, Tq, Tk) or None.
 
@@ -46,15 +49,22 @@ def attend(
         scale: of the logits; None = 1 / sqrt(d).
         need_weights: also return the weights, as they are before dropout.
         normalize: "softmax", "entmax" (1.5-entmax) or a `Normalizer`; only softmax has a fused kernel.
+        cleaned: the caller vouches that what all queries ignore is finite (see `clean`): that pass is saved.
     """
     scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
     if bias is not None:
         never = bias == -torch.inf
         ignore = never if ignore is None else ignore | never
         bias = bias.masked_fill(never, 0).to(query.dtype)
-    rows = None
+    rows = seen = None
     if ignore is not None:
-        key, value, ignore, rows = _shield(key, value, ignore)
+        if not cleaned or ignore.shape[-2] > 1:
+            key, value, seen = _shield(key, value, ignore)
+        blind = ignore.all(-1, keepdim=True)
+        rows = (~blind).to(value.dtype)  # multiplied to each query's weights: 0 where it may see no key
+        if seen is not None:
+            rows = rows.masked_fill(seen, torch.nan)
+        ignore = ignore & ~blind
     chosen = normalizer(normalize)
     if need_weights or not chosen.fused:
         return tiled(query, key, value, Plan(chosen, scale, dropout, need_weights), ignore=ignore, bias=bias, rows=rows)
@@ -67,22 +77,15 @@ def attend(
     return attended if rows is None else attended * rows, None
 
 
-def _shield(key: Tensor, value: Tensor, ignore: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Keys and values without what is ignored, `ignore` with a key left for every query, and what then is put right.
-
-    The last, (.., Tq | 1, 1), is multiplied to each query's weights: 1, or 0 where it may see no key, or NaN where it
-    does see one that is not finite.
-    """
-    blind = ignore.all(-1, keepdim=True)
-    rows = (~blind).to(value.dtype)
-    if ignore.shape[-2] == 1:  # the same keys for all queries: those are zeroed, the rest is as it is
-        unseen = ignore.transpose(-1, -2)  # (.., 1, Tk) -> (.., Tk, 1)
-        return key.masked_fill(unseen, 0), value.masked_fill(unseen, 0), ignore & ~blind, rows
-    broken = ~(key.isfinite().all(-1) & value.isfinite().all(-1)).all(1)  # (B, Tk), in any head
-    met = (broken[:, None, None] & ~ignore).any(-1, keepdim=True)
-    gone = broken[:, None, :, None]  # (B, Tk) -> (B, 1, Tk, 1)
-    rows = rows.masked_fill(met, torch.nan)
-    return key.masked_fill(gone, 0), value.masked_fill(gone, 0), ignore & ~blind, rows
+def _shield(key: Tensor, value: Tensor, ignore: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Keys and values without what is ignored, and, where queries ignore different keys, (B, 1, Tq, 1): which of them
+    do see a key or value that is not finite."""
+    if ignore.shape[-2] == 1:  # the same keys for all queries
+        gone = ignore.transpose(-1, -2)  # (.., 1, Tk) -> (.., Tk, 1)
+        return key.masked_fill(gone, 0), value.masked_fill(gone, 0), None
+    broken = ~(key.isfinite().all(-1) & value.isfinite().all(-1)).all(1)[:, None, None]  # in any head, (B, 1, 1, Tk)
+    gone = broken.transpose(-1, -2)  # (B, 1, 1, Tk) -> (B, 1, Tk, 1)
+    return key.masked_fill(gone, 0), value.masked_fill(gone, 0), (broken & ~ignore).any(-1, keepdim=True)
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
@@ -93,31 +96,3 @@ def split_heads(x: Tensor, heads: int) -> Tensor:
 def merge_heads(x: Tensor) -> Tensor:
     """(B, H, T, d) -> (B, T, H * d)."""
     return x.transpose(1, 2).flatten(2)  # (B, H, T, d) -> (B, T, H, d) -> (B, T, H * d)
-
-
-def batched(x: Tensor, width: int, name: str = "features") -> Tensor:
-    """(B, T, `width`) as it is, (T, `width`) as a batch of one; anything else is refused, calling it `name`."""
-    if x.dim() not in (2, 3) or x.shape[-1] != width or not x.is_floating_point():
-        raise InputError(
-            f"{name} is {x.dtype} {tuple(x.shape)}: it must be floating point, (batch, tokens, {width}) or (tokens, {width})"
-        )
-    return x if x.dim() == 3 else x[None]
-
-
-def key_ignore(key_padding_mask: Tensor, keys: Tensor) -> Tensor:
-    """(B, Tk) or (Tk,) bool, True = ignore, for keys (B, Tk, D) -> (B, 1, 1, Tk)."""
-    mask = key_padding_mask if key_padding_mask.dim() == 2 else key_padding_mask[None]
-    if mask.dtype != torch.bool or mask.shape != keys.shape[:2]:
-        raise InputError(
-            f"key_padding_mask is {key_padding_mask.dtype} {tuple(key_padding_mask.shape)}: it must be bool "
-            f"{tuple(keys.shape[:2])}, True = ignore"
-        )
-    return mask[:, None, None]  # (B, Tk) -> (B, 1, 1, Tk)
-
-
-def clean(x: Tensor, key_padding_mask: Tensor | None) -> Tensor:
-    """Tokens (B, T, D) without the NaN and infinities of the ignored ones (B, T), which else reach a projection's
-    gradient. Finite values stay."""
-    if key_padding_mask is None:
-        return x
-    return x.masked_fill(key_padding_mask.view(x.shape[:2])[..., None] & ~x.isfinite(), 0)  # mask (B, T) -> (B, T, 1)

@@ -32,7 +32,8 @@ class Normalizer(Protocol):
         """Whether it is plain softmax, which torch's fused kernel computes."""
 
     def __call__(self, logits: Tensor) -> Tensor:
-        """Logits (..., Tk) to weights that sum to 1; -inf must give exactly 0; each row has a finite logit."""
+        """Logits (..., Tk), which it may overwrite, to weights that sum to 1; -inf must give exactly 0. Each row has a
+        finite logit."""
 
     def slope(self, weights: Tensor) -> Tensor:
         """See above."""
@@ -50,11 +51,11 @@ class Softmax:
 
     def __call__(self, logits: Tensor) -> Tensor:
         if self.top is None or self.top >= logits.shape[-1]:
-            return logits.softmax(-1)
+            return torch.softmax(logits, -1, out=logits)
         # a stable sort, since topk picks any of equal ones
         chosen = logits.sort(dim=-1, descending=True, stable=True).indices[..., : self.top]
         best = torch.full_like(logits, -torch.inf).scatter(-1, chosen, logits.gather(-1, chosen))
-        return best.softmax(-1)
+        return torch.softmax(best, -1, out=best)
 
     def slope(self, weights: Tensor) -> Tensor:
         return weights
@@ -139,27 +140,30 @@ class _Tiled(torch.autograd.Function):
         ignore, bias, rows, plan = rest
         shape = torch.Size((*query.shape[:-1], key.shape[-2]))
         keep = plan.keep or any(ctx.needs_input_grad)
-        weights = query.new_empty(shape if keep else 0)
+        weights = query.new_empty(shape) if keep else None
         attended = query.new_empty(*shape[:-1], value.shape[-1])
         seed = int(torch.randint(1 << 62, ()).item()) if plan.dropout else 0
         noise = _noise(seed, query)
-        with torch.autocast(query.device.type, enabled=False):
-            for tile in tiles(shape, TILE.get(query.device.type, TILE["cuda"])):
-                logits = (_full(query[tile]) * plan.scale) @ _full(key[tile[:2]]).mT
-                if bias is not None:
-                    logits += _cut(bias, tile, shape)
-                if ignore is not None:
-                    logits.masked_fill_(_cut(ignore, tile, shape), -torch.inf)
-                part = plan.normalize(logits)
-                if rows is not None:
-                    part = part * _cut(rows, tile, shape)
-                if keep:
-                    weights[tile] = part
-                if plan.dropout:
-                    part = part * _kept(part, plan.dropout, noise)
-                attended[tile] = (part @ _full(value[tile[:2]])).to(attended.dtype)
         ctx.plan, ctx.seed = plan, seed
         ctx.save_for_backward(query, key, value, bias, weights)
+        query, key, value = _exact(query) * plan.scale, _exact(key).mT, _exact(value)
+        in_place = weights is not None and weights.dtype == query.dtype  # the tile is computed where it is kept
+        with torch.autocast(query.device.type, enabled=False):
+            for tile in tiles(shape, _tile_size(query)):
+                here = weights[tile] if weights is not None else None
+                part = torch.matmul(query[tile], key[tile[:2]], out=here if in_place else None)
+                if bias is not None:
+                    part += _cut(bias, tile, shape)
+                if ignore is not None:
+                    part.masked_fill_(_cut(ignore, tile, shape), -torch.inf)
+                part = plan.normalize(part)
+                if rows is not None:
+                    part *= _cut(rows, tile, shape)
+                if here is not None and part is not here:
+                    here.copy_(part)
+                if plan.dropout:
+                    part = part * _kept(part, plan.dropout, noise)
+                attended[tile] = part @ value[tile[:2]]
         return attended, weights if plan.keep else None
 
     @staticmethod
@@ -167,37 +171,40 @@ class _Tiled(torch.autograd.Function):
     def backward(ctx: Any, d_attended: Tensor, d_weights: Tensor | None) -> tuple[Tensor | None, ...]:
         query, key, value, bias, weights = ctx.saved_tensors
         plan: Plan = ctx.plan
-        exact = torch.float32 if query.dtype in _HALVES else query.dtype
-        d_query, d_key, d_value = (torch.zeros_like(x, dtype=exact) for x in (query, key, value))
-        d_bias = torch.zeros_like(bias, dtype=exact) if bias is not None and ctx.needs_input_grad[4] else None
         noise = _noise(ctx.seed, query)
+        query, key, value = _exact(query) * plan.scale, _exact(key), _exact(value)
+        d_query, d_key, d_value = (torch.zeros_like(x) for x in (query, key, value))
+        d_bias = torch.zeros_like(bias, dtype=query.dtype) if ctx.needs_input_grad[4] else None
         with torch.autocast(query.device.type, enabled=False):
-            for tile in tiles(weights.shape, TILE.get(query.device.type, TILE["cuda"])):
-                part, d_out = _full(weights[tile]), _full(d_attended[tile])
-                d_part = d_out @ _full(value[tile[:2]]).mT
-                dropped = part
+            for tile in tiles(weights.shape, _tile_size(query)):
+                part, d_out = _exact(weights[tile]), _exact(d_attended[tile])
+                d_part, dropped = d_out @ value[tile[:2]].mT, part
                 if plan.dropout:
                     kept = _kept(part, plan.dropout, noise)
-                    dropped, d_part = part * kept, d_part * kept
+                    d_part, dropped = d_part.mul_(kept), kept.mul_(part)
                 d_value[tile[:2]] += dropped.mT @ d_out
                 if d_weights is not None:
                     d_part += d_weights[tile]
                 slope = plan.normalize.slope(part)
-                along = (slope * d_part).sum(-1, keepdim=True) / slope.sum(-1, keepdim=True).clamp(min=1e-30)
-                d_logits = slope * (d_part - along)
+                d_part *= slope
+                d_part -= slope * (d_part.sum(-1, keepdim=True) / slope.sum(-1, keepdim=True).clamp(min=_TINY))
                 if d_bias is not None:
-                    _spread(d_bias, d_logits, tile)
-                d_query[tile] = (d_logits @ _full(key[tile[:2]])) * plan.scale
-                d_key[tile[:2]] += d_logits.mT @ (_full(query[tile]) * plan.scale)
-        given = [d.to(x.dtype) for d, x in ((d_query, query), (d_key, key), (d_value, value))]
-        return *given, None, None if d_bias is None else d_bias.to(bias.dtype), None, None
+                    _spread(d_bias, d_part, tile)
+                d_query[tile] = (d_part @ key[tile[:2]]) * plan.scale
+                d_key[tile[:2]] += d_part.mT @ query[tile]
+        return d_query, d_key, d_value, None, d_bias, None, None
 
 
+_TINY = 1e-30
 _HALVES = (torch.float16, torch.bfloat16)
 
 
-def _full(x: Tensor) -> Tensor:
+def _exact(x: Tensor) -> Tensor:
     return x.float() if x.dtype in _HALVES else x
+
+
+def _tile_size(x: Tensor) -> int:
+    return TILE.get(x.device.type, TILE["cuda"])
 
 
 def _cut(x: Tensor, tile: tuple[slice, slice, slice], shape: torch.Size) -> Tensor:
