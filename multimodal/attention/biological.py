@@ -8,7 +8,7 @@ Shapes: B batch, T tokens, D features, H heads, d = D / H.
 - Plasticity: a memory per stream, read by the settled queries and then written with this call's keys and values
   (`fast_weights`). What is said of a token thus depends on the calls before, never on its neighbours' order.
 
-With sparse_ratio 0, one step and plasticity 0 it is plain multi-head attention.
+With sparse_ratio 0, one step and plasticity 0 it is `SelfAttention`, and takes its state dict.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from multimodal.attention import block_sparse, fast_weights
-from multimodal.attention.core import attend, batched, clean, key_ignore, merge_heads, split_heads
+from multimodal.attention.core import attend, merge_heads, split_heads
+from multimodal.attention.edge import batched, clean, key_ignore, quiet, rate, widths
 from multimodal.attention.hopfield import refine
 from multimodal.attention.winners import WinnersTakeAll, winners
 from multimodal.errors import ConfigError, InputError
@@ -37,7 +38,7 @@ class BiologicalAttention(nn.Module):
         blocks: choose whole blocks of keys per block of queries.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - these positions are promised
         self,
         embedding_dim: int,
         num_heads: int = 8,
@@ -49,21 +50,22 @@ class BiologicalAttention(nn.Module):
         step_size: float = 1.0,
         decay: float = 0.99,
         blocks: bool = False,
-        bias: bool = True,
     ) -> None:
         super().__init__()
-        _check(embedding_dim, num_heads, recurrent_steps)
+        self.embedding_dim, self.num_heads = widths(embedding_dim, num_heads, "embedding_dim")
+        if recurrent_steps < 1:
+            raise ConfigError(f"recurrent_steps is {recurrent_steps}: it must be at least 1, which is plain attention")
         _within("sparse_ratio", sparse_ratio, 0 <= sparse_ratio <= 1, "in [0, 1]")
         _within("plasticity", plasticity, 0 <= plasticity <= 1, "in [0, 1]")
-        _within("dropout", dropout, 0 <= dropout < 1, "in [0, 1)")
         _within("step_size", step_size, 0 < step_size <= 1, "in (0, 1]")
         _within("decay", decay, 0.5 <= decay < 1, "in [1/2, 1): at 1 the memory would have no bound")
-        self.embedding_dim, self.num_heads = embedding_dim, num_heads
         self.sparse_ratio, self.recurrent_steps, self.plasticity = sparse_ratio, recurrent_steps, plasticity
-        self.dropout, self.step_size, self.decay, self.blocks = dropout, step_size, decay, blocks
-        self.query, self.key, self.value, self.output = (
-            nn.Linear(embedding_dim, embedding_dim, bias=bias) for _ in range(4)
-        )
+        self.dropout, self.step_size, self.decay, self.blocks = rate(dropout, "dropout"), step_size, decay, blocks
+        self.projection = nn.Linear(embedding_dim, 3 * embedding_dim)  # of queries, keys, values, as in SelfAttention
+        self.output = nn.Linear(embedding_dim, embedding_dim)
+        nn.init.xavier_uniform_(self.projection.weight)
+        nn.init.zeros_(self.projection.bias)
+        nn.init.zeros_(self.output.bias)
         self.memory_gain = nn.Parameter(torch.ones(num_heads, 1, 1)) if plasticity else None
 
     def forward(
@@ -73,7 +75,7 @@ class BiologicalAttention(nn.Module):
         *,
         key_padding_mask: Tensor | None = None,
         need_weights: bool = True,
-        average_weights: bool = False,
+        average_attn_weights: bool = False,
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """Attended (B, T, D), weights (B, H, T, T) or None, and the memory for this stream's next call.
 
@@ -82,12 +84,14 @@ class BiologicalAttention(nn.Module):
             memory: float32 (B, H, d, d) as the last call returned it, None at first. Without plasticity it is neither read
                 nor changed. It carries gradients: `detach` it between calls that are trained one by one.
             key_padding_mask: bool (B, T), True = no token: not attended to, not remembered.
-            average_weights: mean over the heads, (B, T, T).
+            average_attn_weights: mean over the heads, (B, T, T).
         """
         tokens = batched(features, self.embedding_dim)
-        ignore = None if key_padding_mask is None else key_ignore(key_padding_mask, tokens)
-        tokens = clean(tokens, key_padding_mask)
-        query, key, value = (split_heads(project(tokens), self.num_heads) for project in (self.query, self.key, self.value))
+        ignore = padding = None
+        if key_padding_mask is not None:
+            ignore = key_ignore(key_padding_mask, tokens).expand(tokens.shape[0], -1, -1, -1)
+            padding = ignore[:, 0, 0]  # (B, 1, 1, T) -> (B, T)
+        query, key, value = (split_heads(x, self.num_heads) for x in self.projection(clean(tokens, padding)).chunk(3, -1))
         query = refine(
             query, lambda z: self._attend(z, key, key, ignore)[0], steps=self.recurrent_steps - 1, rate=self.step_size
         )
@@ -96,10 +100,10 @@ class BiologicalAttention(nn.Module):
             memory = self._state(memory, tokens.shape[0], tokens.device)
             attended = attended + self.memory_gain * fast_weights.read(memory, query)
             memory = fast_weights.write(
-                memory, key, value, rate=self.plasticity, decay=self.decay, ignore=None if ignore is None else ignore[:, 0, 0]
+                memory, key, value, rate=self.plasticity, decay=self.decay, ignore=padding
             )
-        result = self.output(merge_heads(attended))
-        if weights is not None and average_weights:
+        result = quiet(self.output(merge_heads(attended)), ignore)
+        if weights is not None and average_attn_weights:
             weights = weights.mean(1)
         if features.dim() == 2:
             return result[0], None if weights is None else weights[0], memory
@@ -167,20 +171,11 @@ def attend_winners(
     """`attend` over each query's winners among the keys that it may see."""
     if not torch.compiler.is_compiling():
         rule = WinnersTakeAll(sparse_ratio, masked=ignore is not None)
-        return attend(
-            query, key, value, ignore=ignore, dropout=dropout, need_weights=need_weights, normalize=rule
-        )
+        return attend(query, key, value, ignore=ignore, dropout=dropout, need_weights=need_weights, normalize=rule)
     # The compiler cannot look into tiles.
     scores = query @ key.mT if ignore is None else query @ key.masked_fill(ignore.mT, 0).mT
     losers = ~winners(scores, sparse_ratio, ignore=ignore)
     return attend(query, key, value, ignore=losers, dropout=dropout, need_weights=need_weights)
-
-
-def _check(embedding_dim: int, num_heads: int, recurrent_steps: int) -> None:
-    if num_heads < 1 or embedding_dim < 1 or embedding_dim % num_heads:
-        raise ConfigError(f"embedding_dim is {embedding_dim}: it must be a positive multiple of num_heads, {num_heads}")
-    if recurrent_steps < 1:
-        raise ConfigError(f"recurrent_steps is {recurrent_steps}: it must be at least 1, which is plain attention")
 
 
 def _within(name: str, value: float, good: bool, right: str) -> None:

@@ -12,7 +12,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from multimodal.attention.core import attend, batched, clean, key_ignore, merge_heads, split_heads
+from multimodal.attention.core import attend, merge_heads, split_heads
+from multimodal.attention.edge import batched, clean, key_ignore, quiet, rate, widths
 from multimodal.errors import ConfigError, InputError
 
 Maps = dict[str, Tensor]
@@ -44,10 +45,8 @@ class CoAttention(nn.Module):
         super().__init__()
         if min(vision_dim, language_dim) < 1:
             raise ConfigError(f"vision_dim is {vision_dim} and language_dim {language_dim}: both must be positive")
-        if num_heads < 1 or hidden_dim < 1 or hidden_dim % num_heads:
-            raise ConfigError(f"hidden_dim is {hidden_dim}: it must be a positive multiple of num_heads, {num_heads}")
-        if not 0 <= dropout < 1:
-            raise ConfigError(f"dropout is {dropout}: it must be in [0, 1)")
+        widths(hidden_dim, num_heads, "hidden_dim")
+        rate(dropout, "dropout")
         if bottleneck_tokens < 0:
             raise ConfigError(f"bottleneck_tokens is {bottleneck_tokens}: it must be 0, for none, or more")
         feedforward_dim = 4 * hidden_dim if feedforward_dim is None else feedforward_dim
@@ -64,7 +63,7 @@ class CoAttention(nn.Module):
         vision_padding_mask: Tensor | None = None,
         language_padding_mask: Tensor | None = None,
         need_weights: bool = True,
-        average_weights: bool = False,
+        average_attn_weights: bool = False,
     ) -> tuple[Tensor, Tensor, Maps]:
         """Vision (B, Tv, H), language (B, Tl, H), and who looked at what.
 
@@ -77,8 +76,9 @@ class CoAttention(nn.Module):
             vision_features: (B, Tv, Dv) or (Tv, Dv); `language_features` (B, Tl, Dl) or (Tl, Dl), alike. Without a batch the
                 results have none.
             vision_padding_mask: bool (B, Tv), True = no token; `language_padding_mask` (B, Tl). Nobody sees it.
+                A stream whose partner has no token keeps what it had.
             need_weights: False leaves the maps out, empty, and uses the fused kernel.
-            average_weights: mean over the heads.
+            average_attn_weights: mean over the heads.
         """
         if vision_features.dim() != language_features.dim():
             raise InputError(
@@ -89,8 +89,7 @@ class CoAttention(nn.Module):
         said = batched(language_features, self.language_dim, "language_features")
         if seen.shape[0] != said.shape[0]:
             raise InputError(f"vision_features has a batch of {seen.shape[0]}, language_features one of {said.shape[0]}")
-        hide_seen = None if vision_padding_mask is None else key_ignore(vision_padding_mask, seen)
-        hide_said = None if language_padding_mask is None else key_ignore(language_padding_mask, said)
+        hide_seen, hide_said = _hide(vision_padding_mask, seen), _hide(language_padding_mask, said)
         seen = self.vision.enter(clean(seen, vision_padding_mask))  # (B, Tv, Dv) -> (B, Tv, H)
         said = self.language.enter(clean(said, language_padding_mask))
         maps: Maps = {}
@@ -115,7 +114,7 @@ class CoAttention(nn.Module):
                     "bottleneck_to_language": to_said,
                 }
         vision, language = self.vision.leave(seen, from_said), self.language.leave(said, from_seen)
-        if average_weights:
+        if average_attn_weights:
             maps = {name: weights.mean(1) for name, weights in maps.items()}
         if vision_features.dim() == 2:
             return vision[0], language[0], {name: weights[0] for name, weights in maps.items()}
@@ -145,7 +144,7 @@ class _Stream(nn.Module):
         query = split_heads(self.query(tokens), self.num_heads)
         dropout = self.dropout if self.training else 0.0
         found, weights = attend(query, *offered, ignore=hide, dropout=dropout, need_weights=need_weights)
-        return self.output(merge_heads(found)), weights
+        return quiet(self.output(merge_heads(found)), hide), weights
 
     def leave(self, tokens: Tensor, found: Tensor) -> Tensor:
         tokens = self.found_norm(tokens + found)
@@ -175,9 +174,13 @@ class _Bottleneck(nn.Module):
         query = split_heads(self.query(tokens), self.num_heads).to(keys.dtype)
         dropout = self.dropout if self.training else 0.0
         found, weights = attend(query, keys, values, ignore=ignore, dropout=dropout, need_weights=need_weights)
-        tokens = self.norm(tokens + self.output(merge_heads(found)))
+        tokens = self.norm(tokens + quiet(self.output(merge_heads(found)), ignore))
         shared = split_heads(self.key(tokens), self.num_heads), split_heads(self.value(tokens), self.num_heads)
         return shared, weights
+
+
+def _hide(padding: Tensor | None, tokens: Tensor) -> Tensor | None:
+    return None if padding is None else key_ignore(padding, tokens).expand(tokens.shape[0], -1, -1, -1)
 
 
 def _mask(hide: Tensor | None, keys: Tensor) -> Tensor:
