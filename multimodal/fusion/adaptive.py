@@ -39,8 +39,8 @@ class AdaptiveFusion(nn.Module):
     About 0.01 of it is added to the loss.
 
     Every expert's last layer starts at zero: untrained, the result is the mean of the projected modalities weighted by
-    quality. ``contributions`` mix each modality's share in the mean with how far the result moves without it, by how much
-    of that movement is the residual's (`residual.around_mean`). Tokens enter as their masked mean.
+    quality. ``contributions`` mix each modality's share in the mean with its effect on the residual, measured by
+    leaving it out (`residual.around_mean`). Tokens enter as their masked mean.
 
     Args:
         modality_dims: dimension of each modality by name.

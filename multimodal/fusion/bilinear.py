@@ -30,8 +30,8 @@ class BilinearFusion(nn.Module):
     learns the XOR of two signs, with a linear head on the result.
 
     The rank weights w start at zero: untrained, the result is the mean of the projected modalities weighted by quality.
-    ``contributions`` mix each modality's share in the mean with how far the result moves without it, by how much of that
-    movement is the residual's (`residual.around_mean`). Tokens enter as their masked mean.
+    ``contributions`` mix each modality's share in the mean with its effect on the residual, measured by leaving it out
+    (`residual.around_mean`). Tokens enter as their masked mean.
 
     Args:
         modality_dims: dimension of each modality by name.

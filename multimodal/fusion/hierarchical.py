@@ -33,9 +33,9 @@ class HierarchicalFusion(nn.Module):
        learned vector that stands for each absent modality, with log(1 - b).
 
     The last layer starts at zero: untrained, the result is the mean of the projected modalities weighted by quality (of
-    tokens, their masked mean). ``contributions`` mix each modality's share in the mean with how far the result moves
-    without it, by how much of that movement is the residual's (`residual.around_mean`). Metadata also has ``routing`` by
-    pair ``a|b`` (a alone: ``a``) and by ``absent:a``, each (B,), summing to 1; ``token_attention`` by name, (B, T).
+    tokens, their masked mean). ``contributions`` mix each modality's share in the mean with its effect on the residual,
+    measured by leaving it out (`residual.around_mean`). Metadata also has ``routing`` by pair ``a|b`` (a alone: ``a``)
+    and by ``absent:a``, each (B,), summing to 1; ``token_attention`` by name, (B, T).
 
     Args:
         modality_dims: dimension of each modality by name.

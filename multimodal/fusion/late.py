@@ -27,10 +27,9 @@ _SUBSETS_UP_TO = 6
 class LateFusion(nn.Module):
     """A learned weighted sum of what each modality says on its own; nothing is computed across modalities.
 
-    Untrained, the result is the mean of the projected modalities weighted by quality. ``contributions`` mix each modality's
-    share in the mean with how far the result moves without it, by how much of that movement is the residual's
-    (`residual.around_mean`). ``weights`` are the learned shares, w_m = q_m exp(l_m) / sum over the present. Tokens
-    enter as their masked mean.
+    Untrained, the result is the mean of the projected modalities weighted by quality. ``contributions`` mix each
+    modality's share in the mean with its effect on the residual, measured by leaving it out (`residual.around_mean`).
+    ``weights`` are the learned shares, w_m = q_m exp(l_m) / sum over the present. Tokens enter as their masked mean.
 
     With `num_classes` each modality has a head, and the decision is the weighted product of experts, over the present:
 

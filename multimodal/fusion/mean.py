@@ -20,7 +20,7 @@ TEMPERATURE = 0.05
 
 
 @dataclass(slots=True)
-class _Stream:
+class Stream:
     """The readable entries of one stream."""
 
     vector: Floats
@@ -28,6 +28,18 @@ class _Stream:
     weight: float
     """Mean quality over all entries, the unreadable counting 0."""
     entries: list[ModalityEmbedding]
+
+
+@dataclass(slots=True)
+class Looked:
+    """One window before the mean."""
+
+    window: Window
+    streams: dict[str, Stream]
+    """What can be read, by name, in the order of the names."""
+    seen: dict[str, Floats]
+    """Each stream's vector as it enters the mean: a picture as the others see it, where somebody looks."""
+    attention: dict[tuple[str, str], Floats]
 
 
 class MeanFusion:
@@ -48,36 +60,45 @@ class MeanFusion:
 
     def __call__(self, window: Window) -> FusionResult:
         """See `FusionResult`; never NaN, and zeros where every quality is 0."""
-        streams = {name: s for name, entries in window.items() if (s := _stream(entries)) is not None}
-        total = sum(stream.weight for _, stream in sorted(streams.items()))
-        if not streams or total <= 0:
-            return FusionResult(np.zeros(WIDTH, np.float32), coherence=0.0)
+        return self.joined(self.look(window))
+
+    def look(self, window: Window) -> Looked:
+        """Who can be read, and the pictures as text and sound see them."""
+        streams = {name: s for name in sorted(window) if (s := _stream(window[name])) is not None}
         pictures = {name: s for name, s in streams.items() if s.entries[0].modality is ModalityType.IMAGE}
         askers = {name: s for name, s in streams.items() if name not in pictures}
         attention: dict[tuple[str, str], Floats] = {}
-        seen: dict[str, Floats] = {}
-        for name, picture in sorted(pictures.items()):
-            looked = self._look(picture, [stream.vector for _, stream in sorted(askers.items())])
+        seen = {name: stream.vector for name, stream in streams.items()}
+        for name, picture in pictures.items():
+            looked = self._look(picture, [stream.vector for stream in askers.values()])
             if looked is None:
                 continue
             seen[name], maps = looked
-            attention.update({(asker, name): shown for asker, shown in zip(sorted(askers), maps, strict=True)})
+            attention.update({(asker, name): shown for asker, shown in zip(askers, maps, strict=True)})
+        return Looked(window, streams, seen, attention)
+
+    def joined(self, looked: Looked) -> FusionResult:
+        """The mean of what was looked at."""
+        streams = looked.streams
+        total = sum(stream.weight for stream in streams.values())
+        if not streams or total <= 0:
+            return FusionResult(np.zeros(WIDTH, np.float32), coherence=0.0)
         fused = np.zeros(WIDTH, np.float32)
-        for name, stream in sorted(streams.items()):
-            fused += np.float32(stream.weight) * seen.get(name, stream.vector)
+        for name, stream in streams.items():
+            fused += np.float32(stream.weight) * looked.seen[name]
         alignment = {
-            f"{a}|{b}": float((streams[a].vector * streams[b].vector).sum())
-            for a, b in combinations(sorted(streams), 2)
+            f"{a}|{b}": float((streams[a].vector * streams[b].vector).sum()) for a, b in combinations(streams, 2)
         }
+        shares = {name: streams[name].weight / total if name in streams else 0.0 for name in sorted(looked.window)}
         return FusionResult(
-            vector=_unit(fused),
-            contributions={name: streams[name].weight / total if name in streams else 0.0 for name in sorted(window)},
+            vector=unit(fused),
+            contributions=shares,
             alignment=alignment,
             coherence=sum(alignment.values()) / len(alignment) if alignment else 1.0,
-            attention=attention,
+            attention=looked.attention,
         )
 
-    def _look(self, picture: _Stream, questions: Sequence[Floats]) -> tuple[Floats, list[Floats]] | None:
+    def _look(self, picture: Stream, questions: Sequence[Floats]) -> tuple[Floats, list[Floats]] | None:
         """The picture as the questions (each (D,)) see it, and each one's map; None where nobody asks."""
         entries = [entry for entry in picture.entries if "grid" in entry.metadata]
         if not questions or not entries:
@@ -87,7 +108,7 @@ class MeanFusion:
         prior = np.repeat(np.log(np.array([entry.quality_score for entry in entries], np.float32)), rows * columns)
         weights = [self._attend(cells, prior, question) for question in questions]
         pooled = (_mean(weights)[:, None] * cells).sum(0)
-        return _unit(pooled), [w.reshape(len(entries), rows, columns).sum(0) for w in weights]
+        return unit(pooled), [w.reshape(len(entries), rows, columns).sum(0) for w in weights]
 
     def _attend(self, cells: Floats, prior: Floats, question: Floats) -> Floats:
         logits = (cells * question).sum(1) / np.float32(self.temperature) + prior  # (pictures * cells,)
@@ -96,7 +117,7 @@ class MeanFusion:
         return weights
 
 
-def _stream(entries: Sequence[ModalityEmbedding]) -> _Stream | None:
+def _stream(entries: Sequence[ModalityEmbedding]) -> Stream | None:
     """None where no entry can be read or has any quality."""
     readable = [entry for entry in entries if entry.error is None and entry.quality_score > 0]
     if not readable:
@@ -104,7 +125,7 @@ def _stream(entries: Sequence[ModalityEmbedding]) -> _Stream | None:
     vector = np.zeros(WIDTH, np.float32)
     for entry in readable:
         vector += np.float32(entry.quality_score) * entry.embedding.numpy()
-    return _Stream(_unit(vector), sum(entry.quality_score for entry in readable) / len(entries), readable)
+    return Stream(unit(vector), sum(entry.quality_score for entry in readable) / len(entries), readable)
 
 
 def _mean(rows: Iterable[Floats]) -> Floats:
@@ -112,7 +133,7 @@ def _mean(rows: Iterable[Floats]) -> Floats:
     return stacked
 
 
-def _unit(vector: Floats) -> Floats:
+def unit(vector: Floats) -> Floats:
+    """Of length 1; zeros stay zeros."""
     length = np.sqrt((vector * vector).sum())
-    unit: Floats = vector / length if length > 0 else vector
-    return unit
+    return vector / length if length > 0 else vector

@@ -20,15 +20,16 @@ def around_mean(
     """The mean of what is there plus what `residual` makes of it; zeros where all is absent.
 
     Metadata: ``mean`` and ``residual`` (B, H), which sum to the result; by modality, each (B,): ``present`` (bool),
-    ``shares`` in the mean, ``leave_one_out`` and ``contributions``; ``residual_share`` (B,); and what `residual` tells.
+    ``shares`` in the mean, ``effects`` in the residual and ``contributions``; ``residual_share`` (B,); and what `residual`
+    tells. With "without m" computed, not estimated (all M in one further pass):
 
-        d_m = |fused - fused without m|       leave_one_out = d_m / sum d
-        r   = |change of the residual| / (|change of the residual| + |change of the mean|), over all leavings-out
-        contributions = (1 - r) shares + r leave_one_out
+        effects        = |residual - residual without m| / its sum over m
+        residual_share = sum |change of the residual| / (sum |change of the residual| + sum |change of the mean|)
+        contributions  = (1 - residual_share) shares + residual_share effects
 
-    "Without m" is computed, not estimated: all M leavings-out in one further pass. An untrained residual never changes,
-    so there r = 0 and the contributions are exactly the shares. In training (`measure` False) that pass is left out and
-    the contributions are the shares. Samples where all is absent have zeros throughout.
+    How far the mean moves says how long a vector is, not what it is worth; so the mean counts by its shares alone. An
+    untrained residual never changes: there the contributions are exactly the shares. In training (`measure` False) the
+    further pass is left out and they are the shares too. Samples where all is absent have zeros throughout.
 
     Args:
         seen: what the residual sees instead of `taken.vectors`, (B, M, H).
@@ -43,7 +44,7 @@ def around_mean(
     by_name = {
         "present": taken.quality > 0,
         "shares": taken.shares,
-        "leave_one_out": effects,
+        "effects": effects,
         "contributions": contributions,
     }
     return taken.mean + added, {
@@ -74,12 +75,11 @@ def _leave_out(taken: Taken, vectors: Tensor, residual: Residual, added: Tensor)
     shape = (count, batch, -1)
     moved = (added.float() - without.float().view(shape)).transpose(0, 1)  # (M * B, H) -> (B, M, H)
     shifted = (taken.mean.float() - mean.float().view(shape)).transpose(0, 1)
-    distance = (moved + shifted).norm(dim=-1) * (taken.quality > 0)  # (B, M)
+    distance = moved.norm(dim=-1) * (taken.quality > 0)  # (B, M)
     total = distance.sum(1, keepdim=True)
     effects = torch.where(total > 0, distance / total.masked_fill(total == 0, 1), taken.shares)
-    by_residual, by_mean = moved.norm(dim=-1).sum(1), shifted.norm(dim=-1).sum(1)
-    whole = by_residual + by_mean
-    return effects, by_residual / whole.masked_fill(whole == 0, 1)
+    whole = total[:, 0] + shifted.norm(dim=-1).sum(1)
+    return effects, total[:, 0] / whole.masked_fill(whole == 0, 1)
 
 
 def _of_something(residual: Tensor, quality: Tensor) -> Tensor:

@@ -272,20 +272,21 @@ def test_tokens_are_pooled_and_padding_ignored(strategy: Strategy) -> None:
 
 @each
 def test_contributions_follow_what_the_module_really_uses(strategy: Strategy) -> None:
-    """leave_one_out is the movement of the module's own result, not an estimate of it."""
+    """The effects are the movement of the module's own residual, found here by leaving the keys out one by one."""
     module = make(strategy, trained=True).eval()
     x, q = features(), qualities()
-    fused, metadata = module(x, quality=q)
-    moved = torch.stack(
-        [(fused - module({k: v for k, v in x.items() if k != name}, quality=q)[0]).norm(dim=1) for name in NAMES], 1
-    )
-    expected = moved / moved.sum(1, keepdim=True)
-    torch.testing.assert_close(torch.stack(list(metadata["leave_one_out"].values()), 1), expected, atol=1e-4, rtol=1e-4)
-    r = metadata["residual_share"]
-    assert ((r > 0) & (r < 1)).all()
+    _, whole = module(x, quality=q)
+    without = [module({k: v for k, v in x.items() if k != name}, quality=q)[1] for name in NAMES]
+    moved = torch.stack([(whole["residual"] - rest["residual"]).norm(dim=1) for rest in without], 1)
+    shifted = torch.stack([(whole["mean"] - rest["mean"]).norm(dim=1) for rest in without], 1)
+    effects = moved / moved.sum(1, keepdim=True)
+    r = moved.sum(1) / (moved.sum(1) + shifted.sum(1))
+    torch.testing.assert_close(whole["residual_share"], r, atol=1e-4, rtol=1e-4)
+    total = sum(q.values())
     for m, name in enumerate(NAMES):
-        mixed = (1 - r) * metadata["shares"][name] + r * expected[:, m]
-        torch.testing.assert_close(metadata["contributions"][name], mixed, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(whole["effects"][name], effects[:, m], atol=1e-4, rtol=1e-4)
+        mixed = (1 - r) * q[name] / total + r * effects[:, m]
+        torch.testing.assert_close(whole["contributions"][name], mixed, atol=1e-4, rtol=1e-4)
 
 
 @each
