@@ -4,8 +4,8 @@ Shapes: B batch, H heads, Tq queries, Tk keys, d width of a head's queries and k
 
     attended = normalize(query @ key^T * scale + bias, ignored keys left out) @ value
 
-Two ways compute it. Without weights and with softmax it is torch's fused kernel, which never holds the (Tq, Tk) matrix.
-Else `tiled` writes the weights tile by tile into one tensor, so that little beyond the weights themselves is held, in
+Two ways compute it. Without weights and with softmax it is torch's fused kernel, which never holds the (Tq, Tk) matrix
+(and has no gradient for a bias: one that needs it goes the other way). Else `tiled` writes the weights tile by tile into one tensor, so that little beyond the weights themselves is held, in
 the backward pass too.
 
 What a query ignores cannot reach it: not its value, not a NaN or an infinity in it, not in a gradient. A query that
@@ -66,7 +66,7 @@ def attend(
             rows = rows.masked_fill(seen, torch.nan)
         ignore = ignore & ~blind
     chosen = normalizer(normalize)
-    if need_weights or not chosen.fused:
+    if need_weights or not chosen.fused or (bias is not None and bias.requires_grad):
         return tiled(query, key, value, Plan(chosen, scale, dropout, need_weights), ignore=ignore, bias=bias, rows=rows)
     mask = None if ignore is None else ~ignore
     if bias is not None:
