@@ -5,8 +5,8 @@ Shapes: B batch, H heads, Tq queries, Tk keys, d width of a head's queries and k
     attended = normalize(query @ key^T * scale + bias, ignored keys left out) @ value
 
 Two ways compute it. Without weights and with softmax it is torch's fused kernel, which never holds the (Tq, Tk) matrix
-(and has no gradient for a bias: one that needs it goes the other way). Else `tiled` writes the weights tile by tile into one tensor, so that little beyond the weights themselves is held, in
-the backward pass too.
+(and has no gradient for a bias: one that needs it goes the other way). Else `tiled` writes the weights tile by tile into
+one tensor, so that little beyond the weights themselves is held, in the backward pass too.
 
 What a query ignores cannot reach it: not its value, not a NaN or an infinity in it, not in a gradient. A query that
 ignores every key gets zeros and gives zero gradients; one that does see a NaN gets NaN.

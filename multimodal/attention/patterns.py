@@ -48,6 +48,9 @@ KINDS: Mapping[str, _Kind] = MappingProxyType({
 - entmax: 1.5-entmax, which chooses how many by itself (Peters et al. 2019, arXiv:1905.05702).
 """
 
+BLOCK = 64
+"""Queries of a local pattern that are computed together: enough for dense products, few beside a long sequence."""
+
 OTHER_NAMES = {"entmax15": "entmax", "1.5-entmax": "entmax", "topk": "top-k", "global-tokens": "global"}
 
 
@@ -63,6 +66,12 @@ class Pattern:
     def normalize(self) -> str | Normalizer:
         """For `attend`."""
         return self.kind.normalize(self.value)
+
+    @property
+    def band(self) -> tuple[int, int] | None:
+        """(block, halo) for `banded_attend`, where the pattern is a band round the diagonal."""
+        bands = {"local": (max(self.value, BLOCK), self.value), "block": (self.value, 0)}
+        return bands.get(self.name)
 
     def ignore(self, queries: int, keys: int, device: torch.device) -> Tensor | None:
         """Bool (Tq, Tk), True = ignore, for `attend`; None where every key may be seen."""

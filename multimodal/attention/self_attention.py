@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from multimodal.attention.banded import banded_attend
 from multimodal.attention.core import attend, merge_heads, split_heads
 from multimodal.attention.edge import batched, clean, masks, quiet, rate, widths
 from multimodal.attention.patterns import Pattern, named
@@ -72,7 +73,7 @@ class SelfAttention(nn.Module):
             key_padding_mask: bool (B, T), True = ignore; a NaN there does no harm. A token that may see none gets zeros.
             attn_mask: see `multimodal.attention.edge.masks`; what the pattern hides stays hidden.
             need_weights: False gives None for the weights and, except for top-k and entmax, uses the fused kernel,
-                which is faster and holds no (T, T) matrix.
+                which is faster and holds no (T, T) matrix; local and block attention then cost what they see.
             average_attn_weights: weights (B, T, T), the mean of the heads.
 
         Raises:
@@ -81,12 +82,21 @@ class SelfAttention(nn.Module):
         tokens = batched(features, self.embedding_dim)
         batch, length, _ = tokens.shape
         ignore, bias, unseen = masks(key_padding_mask, attn_mask, (batch, self.num_heads, length, length))
+        query, key, value = (split_heads(x, self.num_heads) for x in self.projection(clean(tokens, unseen)).chunk(3, -1))
+        dropout = self.dropout if self.training else 0.0
+        band = self.pattern.band
+        if band and not need_weights and attn_mask is None and 2 * (band[0] + 2 * band[1]) <= length:
+            attended, blind = banded_attend(
+                query, key, value, block=band[0], halo=band[1], padding=ignore, dropout=dropout
+            )
+            result: Tensor = self.output(merge_heads(attended))
+            result = result if blind is None else result.masked_fill(blind[..., None], 0)
+            return result[0] if features.dim() == 2 else result, None
         hidden = self.pattern.ignore(length, length, tokens.device)
         if hidden is not None:
             ignore = hidden[None, None] if ignore is None else ignore | hidden
-        query, key, value = (split_heads(x, self.num_heads) for x in self.projection(clean(tokens, unseen)).chunk(3, -1))
         attended, weights = attend(
-            query, key, value, ignore=ignore, bias=bias, dropout=self.dropout if self.training else 0.0,
+            query, key, value, ignore=ignore, bias=bias, dropout=dropout,
             need_weights=need_weights, normalize=self.pattern.normalize, cleaned=True,
         )
         result = quiet(self.output(merge_heads(attended)), ignore)

@@ -35,7 +35,8 @@ def by_bisection(logits: Tensor) -> Tensor:
 
 
 def written_out(
-    query: Tensor, key: Tensor, value: Tensor, ignore: Tensor | None, bias: Tensor | None, normalize: str
+    query: Tensor, key: Tensor, value: Tensor, *, ignore: Tensor | None = None, bias: Tensor | None = None,
+    normalize: str = "softmax",
 ) -> tuple[Tensor, Tensor]:
     logits = torch.einsum("bhqd,bhkd->bhqk", query, key) / math.sqrt(D)
     logits = logits if bias is None else logits + bias
@@ -49,7 +50,7 @@ def written_out(
 @pytest.mark.parametrize("ignored", [None, (B, 1, 1, TK), (TQ, TK), (B, 1, TQ, TK)])
 @pytest.mark.parametrize("biased", [None, (B, 1, 1, TK), (TQ, TK), (1, H, TQ, TK)])
 @pytest.mark.parametrize("tile", [1, 3 * TK, 1 << 18])
-def test_both_ways_are_the_formula_in_values_and_gradients(
+def test_both_ways_are_the_formula_in_values_and_gradients(  # noqa: PLR0917 - one per parameter of the test
     monkeypatch: pytest.MonkeyPatch,
     normalize: str,
     need_weights: bool,
@@ -64,7 +65,7 @@ def test_both_ways_are_the_formula_in_values_and_gradients(
     attended, weights = attend(
         query, key, value, ignore=ignore, bias=bias, need_weights=need_weights, normalize=normalize
     )
-    right, right_weights = written_out(query, key, value, ignore, bias, normalize)
+    right, right_weights = written_out(query, key, value, ignore=ignore, bias=bias, normalize=normalize)
     torch.testing.assert_close(attended, right)
     loss, right_loss = (attended * torch.sin(right.detach())).sum(), (right * torch.sin(right.detach())).sum()
     if normalize == "softmax":
@@ -222,7 +223,7 @@ def test_values_may_be_wider_than_keys() -> None:
     query, key, value = qkv(values=9)
     for need_weights in (False, True):
         attended = attend(query, key, value, need_weights=need_weights)[0]
-        torch.testing.assert_close(attended, written_out(query, key, value, None, None, "softmax")[0])
+        torch.testing.assert_close(attended, written_out(query, key, value)[0])
 
 
 def test_an_unknown_way_to_normalize_is_refused_with_the_known() -> None:

@@ -156,6 +156,34 @@ def test_padding_changes_nothing_whatever_it_holds(name: str, need_weights: bool
         assert parameter.grad.isfinite().all()
 
 
+@pytest.mark.parametrize(("name", "options"), [("local", {"window": 5}), ("local", {"window": 70}), ("block", {"block": 8})])
+@pytest.mark.parametrize("length", [300, 304])
+@pytest.mark.parametrize("padded", [False, True])
+def test_a_band_is_computed_as_the_whole_matrix_would_be(
+    name: str, options: dict[str, int], length: int, padded: bool
+) -> None:
+    module = SelfAttention(D, H, name, **options)
+    nn.init.ones_(module.output.bias)
+    x = torch.randn(B, length, D)
+    mask = None
+    if padded:
+        mask = torch.rand(B, length) < 0.3
+        mask[1, 40:250] = True  # longer than any window: queries there see nothing
+        x = x.masked_fill(mask[..., None], math.nan)
+    x.requires_grad_()
+    results, gradients = [], []
+    for need_weights in (False, True):
+        attended, _ = module(x, mask, need_weights=need_weights)
+        results.append(attended)
+        gradients.append(torch.autograd.grad(attended.square().sum(), [x, *module.parameters()]))
+    torch.testing.assert_close(*results, atol=1e-5, rtol=1e-5)
+    for got, expected in zip(*gradients, strict=True):
+        assert got.isfinite().all()
+        torch.testing.assert_close(got, expected, atol=2e-3, rtol=1e-4)
+    if padded and name == "block":
+        assert (results[0][1, 48:248] == 0).all()
+
+
 def test_names_and_options_are_refused_with_the_right_ones() -> None:
     with pytest.raises(ConfigError, match="dense, local, strided, block, global, top-k, entmax"):
         SelfAttention(D, pattern="sparkly")
