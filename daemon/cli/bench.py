@@ -12,6 +12,7 @@ BENCHMARKS = {
     "space": "how good the shared space is, and what a learned projection adds on held-out captions",
     "calibration": "what a confidence is worth, on questions and items held out of its fit",
     "attention-pointing": "how often the named part of a mosaic gets the most attention",
+    "memory": "what few winners, settling and fast weights buy in meaning, and cost in time",
     "search": "time of one search over 100,000 moments",
     "stream": "the plumbing without models, beside other stream engines",
 }

@@ -45,7 +45,9 @@ def test_survivors_are_counted_in_integers(valid: int, ratio: float, kept: int) 
 
 @given(st.lists(st.integers(-2, 2), min_size=1, max_size=12), st.sampled_from([0.0, 0.3, 0.5, 0.7, 0.9, 1.0]), st.data())
 @settings(max_examples=150, deadline=None)
-def test_exactly_so_many_win_also_under_ties_and_the_first_of_equals(scores: list[int], ratio: float, data: st.DataObject) -> None:
+def test_exactly_so_many_win_also_under_ties_and_the_first_of_equals(
+    scores: list[int], ratio: float, data: st.DataObject
+) -> None:
     hidden = data.draw(st.lists(st.booleans(), min_size=len(scores), max_size=len(scores)))
     kept = winners(torch.tensor(scores, dtype=torch.float32), ratio, ignore=torch.tensor(hidden)).tolist()
     visible = [i for i in range(len(scores)) if not hidden[i]]

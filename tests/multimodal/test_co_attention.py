@@ -109,7 +109,7 @@ def test_rows_of_every_map_sum_to_one_and_leaving_them_out_changes_nothing(token
 
 def test_the_bottleneck_is_the_only_way_between_the_streams() -> None:
     co, (seen, said) = module(tokens=2), inputs()
-    vision, language, maps = co(seen, said)
+    vision, _, maps = co(seen, said)
     both = torch.cat([maps["bottleneck_to_vision"], maps["bottleneck_to_language"]], -1)
     torch.testing.assert_close(both.sum(-1), torch.ones(B, HEADS, 2))
     assert not torch.allclose(co(seen, said + 1)[0], vision)
