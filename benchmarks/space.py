@@ -75,9 +75,9 @@ def run(json: bool = False, device: Device = "auto") -> int:
         figures += _agreement(collection)
         figures += _held_out(collection)
     notes = [
-        "R@10 of held-out captions among the held-out things, both ways averaged; a projection learns from native vectors.",
-        "Training pays where spaces are bent and pairs are many (the tests show it); a few hundred pairs leave it at the turn.",
-        "Joining two towers that share only text is measured on made-up spaces, in the tests: the material has no such towers.",
+        "R@10 of held-out captions among the held-out things, both ways averaged; projections learn from native vectors.",
+        "Training pays where spaces are bent and pairs are many (the tests show it); a few hundred leave it at the turn.",
+        "Joining two towers that share only text is measured on made-up spaces, in the tests: there are none here.",
     ]
     return report("space", figures, notes=notes, as_json=json)
 

@@ -1,0 +1,28 @@
+"""Self-supervised training of a fusion: what was seen, heard and said at one moment belongs together.
+
+`Gathering` makes `Moments` of windows, `split_by_time` holds time back, `FusionTraining` trains the residual of one of the
+five strategies by masked-modality prediction, `find` and `compare` say whether it is better than what there was.
+"""
+
+from multimodal.training.judging import Found, Verdict, compare, find, table
+from multimodal.training.moments import Gathering, Moments, Split, from_vectors, split_by_time
+from multimodal.training.objective import fused, loss
+from multimodal.training.training import Epoch, FusionTraining, Settings
+
+__all__ = [
+    "Epoch",
+    "Found",
+    "FusionTraining",
+    "Gathering",
+    "Moments",
+    "Settings",
+    "Split",
+    "Verdict",
+    "compare",
+    "find",
+    "from_vectors",
+    "fused",
+    "loss",
+    "split_by_time",
+    "table",
+]
