@@ -49,6 +49,7 @@ class AdaptiveFusion(nn.Module):
         num_heads: of the hierarchical expert, as there.
         rank: of the bilinear expert.
         dropout: of the experts, in training.
+        attention_dropout: of the hierarchical expert, as there.
         modality_dropout: in training, probability that a present modality is taken for absent (never the last one).
     """
 
@@ -61,16 +62,26 @@ class AdaptiveFusion(nn.Module):
         num_heads: int | None = None,
         rank: int = 8,
         dropout: float = 0.0,
+        attention_dropout: float | None = None,
         modality_dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.intake = Intake(modality_dims, hidden_dim, modality_dropout=modality_dropout)
         heads = checked_heads(num_heads, hidden_dim)
         self.core = AdaptiveResidual(
-            len(self.intake.names), hidden_dim, top_k=top_k, num_heads=heads, rank=rank, dropout=dropout
+            len(self.intake.names),
+            hidden_dim,
+            top_k=top_k,
+            num_heads=heads,
+            rank=rank,
+            dropout=checked_share("dropout", dropout),
+            attention_dropout=checked_share(
+                "attention_dropout", dropout if attention_dropout is None else attention_dropout
+            ),
         )
         self.options = {
-            "top_k": top_k, "num_heads": num_heads, "rank": rank, "dropout": dropout, "modality_dropout": modality_dropout,
+            "top_k": top_k, "num_heads": num_heads, "rank": rank, "dropout": dropout,
+            "attention_dropout": attention_dropout, "modality_dropout": modality_dropout,
         }  # fmt: skip
 
     def forward(
@@ -99,15 +110,17 @@ class AdaptiveResidual(nn.Module):
         num_heads: int,
         rank: int,
         dropout: float,
+        attention_dropout: float,
     ) -> None:
         super().__init__()
         self.top_k = None if top_k is None else checked_count("top_k", top_k, highest=len(EXPERTS))
-        checked_share("dropout", dropout)
         self.experts = nn.ModuleDict(
             {
                 "early": EarlyResidual(modalities, hidden_dim, dropout=dropout),
                 "late": LateResidual(modalities, hidden_dim, dropout=dropout),
-                "hierarchical": HierarchicalResidual(modalities, hidden_dim, num_heads=num_heads, dropout=dropout),
+                "hierarchical": HierarchicalResidual(
+                    modalities, hidden_dim, num_heads=num_heads, dropout=dropout, attention_dropout=attention_dropout
+                ),
                 "bilinear": BilinearResidual(modalities, hidden_dim, rank=rank, dropout=dropout),
             }
         )

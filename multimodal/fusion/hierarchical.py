@@ -41,7 +41,8 @@ class HierarchicalFusion(nn.Module):
         modality_dims: dimension of each modality by name.
         hidden_dim: H, of the result.
         num_heads: of every attention; divides H. The most, up to 8, with at least 16 numbers each where None.
-        dropout: of attention and MLP, in training.
+        dropout: of the MLP over each pair, in training.
+        attention_dropout: of every attention, in training; `dropout` where None.
         modality_dropout: in training, probability that a present modality is taken for absent (never the last one).
     """
 
@@ -52,15 +53,22 @@ class HierarchicalFusion(nn.Module):
         *,
         num_heads: int | None = None,
         dropout: float = 0.0,
+        attention_dropout: float | None = None,
         modality_dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.intake = Intake(modality_dims, hidden_dim, modality_dropout=modality_dropout)
         heads = checked_heads(num_heads, hidden_dim)
         count = len(self.intake.names)
-        self.pool = TokenPool(count, hidden_dim, num_heads=heads, dropout=checked_share("dropout", dropout))
-        self.core = HierarchicalResidual(count, hidden_dim, num_heads=heads, dropout=dropout)
-        self.options = {"num_heads": num_heads, "dropout": dropout, "modality_dropout": modality_dropout}
+        of_attention = checked_share("attention_dropout", dropout if attention_dropout is None else attention_dropout)
+        self.pool = TokenPool(count, hidden_dim, num_heads=heads, dropout=of_attention)
+        self.core = HierarchicalResidual(
+            count, hidden_dim, num_heads=heads, dropout=dropout, attention_dropout=of_attention
+        )
+        self.options = {
+            "num_heads": num_heads, "dropout": dropout, "attention_dropout": attention_dropout,
+            "modality_dropout": modality_dropout,
+        }  # fmt: skip
 
     def forward(
         self,
@@ -83,9 +91,11 @@ class HierarchicalFusion(nn.Module):
 class HierarchicalResidual(nn.Module):
     """(vectors (B, M, H), quality (B, M)) -> residual (B, H); tells ``routing`` (B, P + M)."""
 
-    def __init__(self, modalities: int, hidden_dim: int, *, num_heads: int, dropout: float = 0.0) -> None:
+    def __init__(
+        self, modalities: int, hidden_dim: int, *, num_heads: int, dropout: float = 0.0, attention_dropout: float = 0.0
+    ) -> None:
         super().__init__()
-        self.heads, self.dropout = num_heads, dropout
+        self.heads, self.attention_dropout = num_heads, attention_dropout
         self.pairs = list(combinations_with_replacement(range(modalities), 2))
         self.register_buffer("members", torch.tensor(self.pairs), persistent=False)  # (P, 2)
         self.members: Tensor
@@ -98,7 +108,7 @@ class HierarchicalResidual(nn.Module):
         self.read = nn.Sequential(
             nn.Linear(2 * hidden_dim, hidden_dim),
             nn.GELU(),
-            nn.Dropout(dropout),
+            nn.Dropout(checked_share("dropout", dropout)),
             nn.Linear(hidden_dim, hidden_dim),
         )
         self.query = nn.Parameter(torch.randn(hidden_dim) / math.sqrt(hidden_dim))
@@ -147,7 +157,7 @@ class HierarchicalResidual(nn.Module):
             split_heads(value, self.heads),
             ignore=ignore,
             bias=bias,
-            dropout=self.dropout if self.training else 0.0,
+            dropout=self.attention_dropout if self.training else 0.0,
             need_weights=need_weights,
         )
         return merge_heads(found), weights

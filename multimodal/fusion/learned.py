@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from multimodal.embeddings.minilm import WIDTH
 from multimodal.errors import ConfigError
 from multimodal.fusion.mean import Looked, MeanFusion, unit
 from multimodal.fusion.saved import Strategy, digest, load_fusion, save_fusion, strategy_name
@@ -32,11 +31,12 @@ class LearnedFusion:
     A stream's contribution = (1 - r) its share in the mean + r its modality's effect on the residual (split by weight among
     that modality's streams), r the residual's share of all that moves when a modality is left out (`residual.around_mean`).
 
-    One window at a time, always in one shape: a window's bits do not depend on its neighbours. Thread-safe: the module
-    is a copy in eval mode, and nothing writes to it.
+    One window at a time, always in one shape: a window's bits do not depend on its neighbours. On a CPU it computes in
+    float64 and rounds once at the end, so they do not depend on the number of threads either, which changes the order of
+    sums (in float32 it was seen to). Thread-safe: the module is a copy in eval mode, and nothing writes to it.
 
     Args:
-        module: one of the five, with the modalities text, image and audio, 384 in and 384 out.
+        module: one of the five, with the modalities text, image and audio, all in the width of `training_free` and out of it.
         training_free: what it adds to.
         device: where the module runs; the result is numpy.
 
@@ -46,12 +46,15 @@ class LearnedFusion:
 
     def __init__(self, module: Strategy, *, training_free: MeanFusion, device: str | torch.device = "cpu") -> None:
         self.strategy = strategy_name(module)
-        _refuse_others(module)
+        _refuse_others(module, training_free.width)
         self.training_free = training_free
         self.digest: str = digest(module)
         """SHA-256 of strategy, options and weights, for a fingerprint."""
         self._device = torch.device(device)
-        self._module = deepcopy(module).to(self._device).eval().requires_grad_(False)
+        self.module: Strategy = deepcopy(module).eval().requires_grad_(False)
+        """What was given, as it was given; `save` writes it."""
+        exact = torch.float64 if self._device.type == "cpu" else None
+        self._running = deepcopy(self.module).to(self._device, exact)
 
     def __call__(self, window: Window) -> FusionResult:
         """See `FusionResult`; never NaN, and zeros where every quality is 0."""
@@ -65,7 +68,7 @@ class LearnedFusion:
         if not residual.any():
             return plain
         weights = {name: stream.weight for name, stream in looked.streams.items()}
-        mean = np.zeros(WIDTH, np.float32)
+        mean = np.zeros_like(residual)
         for name, weight in weights.items():
             mean += np.float32(weight / sum(weights.values())) * looked.seen[name]
         r = float(told["residual_share"][0])
@@ -78,7 +81,7 @@ class LearnedFusion:
 
     def save(self, path: str | Path) -> None:
         """One safetensors file with the strategy, dimensions and options in its metadata; whole or not at all."""
-        save_fusion(self._module, path)
+        save_fusion(self.module, path)
 
     @classmethod
     def load(
@@ -108,7 +111,7 @@ class LearnedFusion:
             vector, weight = _pooled(looked, names)
             features[modality] = torch.from_numpy(vector).to(self._device)[None]  # (D,) -> (1, D)
             quality[modality] = torch.tensor([weight], dtype=torch.float32, device=self._device)
-        told: dict[str, Any] = self._module(features, quality=quality)[1]
+        told: dict[str, Any] = self._running(features, quality=quality)[1]
         return told
 
 
@@ -125,19 +128,19 @@ def _pooled(looked: Looked, names: list[str]) -> tuple[Floats, float]:
     weights = [looked.streams[name].weight for name in names]
     vector = looked.seen[names[0]]
     if len(names) > 1:
-        vector = np.zeros(WIDTH, np.float32)
+        vector = np.zeros_like(vector)
         for name, weight in zip(names, weights, strict=True):
             vector += np.float32(weight) * looked.seen[name]
         vector = unit(vector)
     return np.ascontiguousarray(vector), min(1.0, sum(weights) / len(weights))
 
 
-def _refuse_others(module: Strategy) -> None:
-    expected = {str(modality): WIDTH for modality in ModalityType}
+def _refuse_others(module: Strategy, width: int) -> None:
+    expected = {str(modality): width for modality in ModalityType}
     wrong = []
     if module.intake.dims != dict(sorted(expected.items())):
         wrong.append(f"modality_dims is {module.intake.dims!r}, expected {expected!r}")
-    if module.intake.hidden_dim != WIDTH:
-        wrong.append(f"hidden_dim is {module.intake.hidden_dim}, expected {WIDTH}")
+    if module.intake.hidden_dim != width:
+        wrong.append(f"hidden_dim is {module.intake.hidden_dim}, expected {width}")
     if wrong:
         raise ConfigError("a fusion of windows works in the shared space: " + "; ".join(wrong))

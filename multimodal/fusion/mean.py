@@ -53,10 +53,14 @@ class MeanFusion:
       is (its encoder pools plainly).
 
     One window at a time, in numpy and without threaded products: the same bits whatever else is being computed.
+
+    Args:
+        temperature: of the softmax over cosines.
+        width: D, dimensions of the space that the streams share.
     """
 
-    def __init__(self, *, temperature: float = TEMPERATURE) -> None:
-        self.temperature = temperature
+    def __init__(self, *, temperature: float = TEMPERATURE, width: int = WIDTH) -> None:
+        self.temperature, self.width = temperature, width
 
     def __call__(self, window: Window) -> FusionResult:
         """See `FusionResult`; never NaN, and zeros where every quality is 0."""
@@ -64,7 +68,7 @@ class MeanFusion:
 
     def look(self, window: Window) -> Looked:
         """Who can be read, and the pictures as text and sound see them."""
-        streams = {name: s for name in sorted(window) if (s := _stream(window[name])) is not None}
+        streams = {name: s for name in sorted(window) if (s := _stream(window[name], self.width)) is not None}
         pictures = {name: s for name, s in streams.items() if s.entries[0].modality is ModalityType.IMAGE}
         askers = {name: s for name, s in streams.items() if name not in pictures}
         attention: dict[tuple[str, str], Floats] = {}
@@ -82,8 +86,8 @@ class MeanFusion:
         streams = looked.streams
         total = sum(stream.weight for stream in streams.values())
         if not streams or total <= 0:
-            return FusionResult(np.zeros(WIDTH, np.float32), coherence=0.0)
-        fused = np.zeros(WIDTH, np.float32)
+            return FusionResult(np.zeros(self.width, np.float32), coherence=0.0)
+        fused = np.zeros(self.width, np.float32)
         for name, stream in streams.items():
             fused += np.float32(stream.weight) * looked.seen[name]
         alignment = {
@@ -117,12 +121,12 @@ class MeanFusion:
         return weights
 
 
-def _stream(entries: Sequence[ModalityEmbedding]) -> Stream | None:
+def _stream(entries: Sequence[ModalityEmbedding], width: int) -> Stream | None:
     """None where no entry can be read or has any quality."""
     readable = [entry for entry in entries if entry.error is None and entry.quality_score > 0]
     if not readable:
         return None
-    vector = np.zeros(WIDTH, np.float32)
+    vector = np.zeros(width, np.float32)
     for entry in readable:
         vector += np.float32(entry.quality_score) * entry.embedding.numpy()
     return Stream(unit(vector), sum(entry.quality_score for entry in readable) / len(entries), readable)

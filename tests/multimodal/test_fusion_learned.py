@@ -119,7 +119,7 @@ def test_contributions_are_by_stream_and_sum_to_one(strategy: str, rng: np.rando
 
 
 @each
-def test_a_window_does_not_depend_on_its_neighbours_or_on_threads(strategy: str, rng: np.random.Generator) -> None:
+def test_a_window_does_not_depend_on_its_neighbours_or_on_callers(strategy: str, rng: np.random.Generator) -> None:
     fusion = LearnedFusion(module_of(strategy, trained=True), training_free=MeanFusion())
     many: list[Window] = [*windows(rng), *windows(rng)]
     first = [fusion(window) for window in many]
@@ -128,6 +128,25 @@ def test_a_window_does_not_depend_on_its_neighbours_or_on_threads(strategy: str,
     with ThreadPoolExecutor(4) as pool:
         for after, before in zip(pool.map(fusion, many * 4), first * 4, strict=True):
             assert same(after, before)
+
+
+@each
+def test_a_window_does_not_depend_on_the_number_of_threads(strategy: str, rng: np.random.Generator) -> None:
+    fusion = LearnedFusion(module_of(strategy, trained=True), training_free=MeanFusion())
+    many = windows(rng)
+    first = [fusion(window) for window in many]
+    torch.set_num_threads(2)
+    assert all(same(fusion(window), before) for window, before in zip(many, first, strict=True))
+
+
+def test_another_width_than_the_embedded_models(rng: np.random.Generator) -> None:
+    note = ModalityEmbedding(ModalityType.TEXT, torch.nn.functional.normalize(torch.ones(8), dim=0), torch.ones(1, 8))
+    mean = MeanFusion(width=8)
+    fusion = LearnedFusion(EarlyFusion(dict.fromkeys(NAMES, 8), 8), training_free=mean)
+    assert same(fusion({"notes": [note]}), mean({"notes": [note]}))
+    assert fusion({}).vector.shape == (8,)
+    with pytest.raises(ConfigError, match="hidden_dim is 8, expected 384"):
+        LearnedFusion(EarlyFusion(dict.fromkeys(NAMES, 8), 8), training_free=MeanFusion())
 
 
 @each
