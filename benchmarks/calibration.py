@@ -6,6 +6,11 @@ are right (precision), of the right ones how many are there (recall). A question
 Whole recordings: small ones are drawn - eight scenes of five moments, a held-out photograph and sound each - and asked what
 is in them (is the first answer of the right scene, and is it given as a match?), what is not in them though nameable, and
 what cannot be named at all (is a match refused?).
+
+"No confident match" is an answer with a precision and a recall of its own: it is right where nothing of the recording answers
+the question, because the thing is not there (in the vocabulary) or because the encoder has no name for it (outside of it, and
+then "outside vocabulary" is the same answer, told better). Both are counted against the questions that have an answer in the
+recording, which weigh as much as those that have none; so silence to all would have a precision of .5.
 """
 
 from __future__ import annotations
@@ -131,7 +136,7 @@ def alike(calibration: SearchCalibration, items: Sequence[Item], modality: Modal
 def _recordings(items: Sequence[Item], right: NDArray[np.int8], sorts: Mapping[int, str], known: Mapping[int, bool],
                 confident: Callable[[int, Sequence[View]], NDArray[np.float64]]) -> dict[str, float]:
     random = np.random.default_rng(5)
-    keys = ("first", "matched", "first known", "matched known", "absent", "out")
+    keys = ("first", "matched", "first known", "matched known", "absent", "elsewhere", "out", "named so", "refused")
     counts: dict[str, list[float]] = {key: [] for key in keys}
     for _ in range(RECORDINGS):
         scenes = [int(i) for i in random.choice(len(items), SCENES, replace=False)]
@@ -147,11 +152,21 @@ def _recordings(items: Sequence[Item], right: NDArray[np.int8], sorts: Mapping[i
                 for name in ("", " known") if known[row] else ("",):
                     counts["first" + name].append(hit and known[row])
                     counts["matched" + name].append(hit and confidences[best] >= SURE)
-            elif sort in {"absent", "outside"}:
-                key = "absent" if sort == "absent" else "out"
+                counts["refused"].append(confidences[best] < SURE)
+            else:
+                key = {"absent": "absent", "outside": "out"}.get(sort, "elsewhere")
                 counts[key].append(float(confidences[best] >= SURE))
+                if sort == "outside":
+                    counts["named so"].append(not known[row])
     mean: dict[str, float] = {key: float(np.mean(values)) for key, values in counts.items()}
-    return {
+    here = 1 - np.mean(counts["absent"] + counts["elsewhere"]), 1 - np.mean(counts["out"])
+    silence = {}
+    for kind, caught in (("in vocabulary", here[0]), ("outside vocabulary", here[1]), ("both", sum(here) / 2)):
+        silence[f"no confident match, {kind}: precision"] = float(caught / (caught + mean["refused"]))
+        silence[f"no confident match, {kind}: recall"] = float(caught)
+    return silence | {
+        "recordings: unnameable question told as such": mean["named so"],
+        "recordings: false match, thing of another recording": mean["elsewhere"],
         "recordings: the right scene comes first": mean["first"],
         "recordings: ... and is a match": mean["matched"],
         "recordings: right scene first, if nameable": mean["first known"],

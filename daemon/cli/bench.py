@@ -8,17 +8,18 @@ from daemon.cli._options import json_option
 
 BENCHMARKS = {
     "speed": "bare encoders, the pipeline and their ratio; the bundled recording against real time",
-    "retrieval": "R@1/5/10 of words to pictures and sounds on labelled material, with chance",
+    "retrieval": "R@1/5/10 of words to pictures and sounds with chance; by example, in both spaces",
     "space": "how good the shared space is, and what a learned projection adds on held-out captions",
     "calibration": "what a confidence is worth, on questions and items held out of its fit",
     "attention-pointing": "how often the named part of a mosaic gets the most attention",
     "memory": "what few winners, settling and fast weights buy in meaning, and cost in time",
     "search": "time of one search over 100,000 moments",
+    "index": "exact search, graphs beside a tail and bare usearch: time and recall to 100,000 vectors, or a million",
     "stream": "the plumbing without models, beside other stream engines",
 }
 """Every measurement, in the order in which all are run; the file is `benchmarks/<name>.py`, `-` as `_`."""
 
-WITHOUT_DEVICE = frozenset({"search", "stream"})
+WITHOUT_DEVICE = frozenset({"index", "search", "stream"})
 """Nothing in them computes on a device: their ``run`` knows none."""
 
 
