@@ -25,7 +25,8 @@ def main() -> None:
         for moment in torch.randn(3, 1, 10, 64):  # three moments of one stream, ten tokens each
             attended, weights, memory = attention(moment, memory)
             kept = int((weights > 0).sum(-1).max())
-            print(f"attended {tuple(attended.shape)}, {kept} of 10 keys kept, longest memory of a head {memory.norm(dim=(-2, -1)).max():.2f}")
+            length = memory.norm(dim=(-2, -1)).max()
+            print(f"attended {tuple(attended.shape)}, {kept} of 10 keys kept, memory of length {length:.2f} in a head")
     print(f"no head's memory can exceed {attention.memory_bound():.0f}")
 
 

@@ -23,7 +23,9 @@ B, T, D, HEADS = 2, 10, 16, 4
 def module(seed: int = 0, **options: float) -> BiologicalAttention:
     torch.manual_seed(seed)
     chosen = {"sparse_ratio": 0.0, "recurrent_steps": 1, "plasticity": 0.0} | options
-    return BiologicalAttention(D, HEADS, **chosen).eval()  # type: ignore[arg-type]
+    made = BiologicalAttention(D, HEADS, **chosen).eval()  # type: ignore[arg-type]
+    nn.init.normal_(made.output.bias)  # nothing attended to must be zeros all the same
+    return made
 
 
 def tokens(*shape: int, seed: int = 1) -> Tensor:
