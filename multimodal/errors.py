@@ -6,6 +6,7 @@
     ├── ModelMissingError    a model is not on this disk yet: how to get it
     ├── ModelFetchError      a model could not be fetched or converted: why
     ├── ChecksumError        what was fetched is not what the table of models names; it is not used
+    ├── QueueFullError       inputs came faster than they were processed, or nobody took the results
     └── NotReadyError        used before `initialize()` or after `close()`
 """
 
@@ -34,6 +35,10 @@ class ModelFetchError(MultimodalError):
 
 class ChecksumError(MultimodalError):
     """A fetched file is not the one whose hash the table of models names."""
+
+
+class QueueFullError(MultimodalError):
+    """A bounded queue had no room in the time that was allowed."""
 
 
 class NotReadyError(MultimodalError, RuntimeError):

@@ -51,6 +51,7 @@ class Choice:
     Attributes:
         text, image, audio: "embedded", a folder, or a name on the hub.
         dtype: of checkpoints of others.
+        mixed_precision: of the embedded ones, see `open_runtime`.
     """
 
     text: str = EMBEDDED
@@ -63,6 +64,7 @@ class Choice:
     local_files_only: bool = False
     revision: str | None = None
     dtype: str = "float32"
+    mixed_precision: bool = True
 
 
 def open_encoders(choice: Choice) -> dict[ModalityType, Encoder]:
@@ -89,7 +91,9 @@ def _open(modality: ModalityType, name: str, choice: Choice) -> Any:
             modality, name, device=choice.device, local_files_only=choice.local_files_only, revision=choice.revision,
             dtype=choice.dtype, max_tokens=choice.max_tokens, max_duration=choice.max_duration,
         )  # fmt: skip
-    runtime = open_runtime(_MODELS[modality], choice.device, batch=choice.batch_size)
+    runtime = open_runtime(
+        _MODELS[modality], choice.device, batch=choice.batch_size, mixed_precision=choice.mixed_precision
+    )
     match modality:
         case ModalityType.TEXT:
             return TextModalityEncoder(runtime=runtime, max_tokens=choice.max_tokens)
@@ -105,6 +109,7 @@ class JoinedEncoder:
     Attributes:
         vocabulary: the names, in the space that the entries come in.
         width: D of that space.
+        side: pixels of the square that an encoder of pictures reads; None where it is the embedded one's.
     """
 
     def __init__(self, encoder: Any, vocabulary: Vocabulary, own: Floats, *, temperature: float, alike: bool) -> None:
@@ -114,6 +119,7 @@ class JoinedEncoder:
         self._alike = alike
         self.vocabulary = vocabulary
         self.width = vocabulary.embeddings.shape[1]
+        self.side: int | None = getattr(encoder, "side", None)
         self.fingerprint = f"{encoder.fingerprint}/joined-{self._anchors.fingerprint}"
 
     def encode_batch(self, items: Sequence[Any]) -> list[ModalityEmbedding]:

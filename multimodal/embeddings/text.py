@@ -66,7 +66,15 @@ class TextModalityEncoder:
         return self.encode_batch([texts])[0]
 
     def encode_batch(self, items: Sequence[Any]) -> list[ModalityEmbedding]:
-        """As many texts as you like; one that cannot be read gives an entry with `error` and leaves the others alone."""
+        """As many texts as you like; one that cannot be read gives an entry with `error` and leaves the others alone.
+
+        An entry's ``metadata["truncated"]`` says that its text was longer than `max_tokens`.
+
+        Raises:
+            InputError: a text instead of a list of them.
+        """
+        if isinstance(items, (str, bytes)):
+            raise InputError(f"texts come as a list; for one text: [{items[:20]!r}]")
         results: list[ModalityEmbedding | None] = [None] * len(items)
         texts: list[str] = []
         places: list[int] = []
@@ -76,7 +84,8 @@ class TextModalityEncoder:
                 places.append(i)
             except InputError as error:
                 results[i] = unreadable(self.modality, str(error), WIDTH)
-        ids = [np.array(encoding.ids, np.int64) for encoding in self._tokenizer.encode_batch_fast(texts)]
+        encodings = self._tokenizer.encode_batch_fast(texts)
+        ids = [np.array(encoding.ids, np.int64) for encoding in encodings]
         groups: dict[int, list[int]] = {}
         for k, own in enumerate(ids):
             groups.setdefault(-(-len(own) // _STEP) * _STEP, []).append(k)
@@ -86,7 +95,9 @@ class TextModalityEncoder:
                 block[row, : len(ids[k])] = ids[k]
             embeddings, tokens = (torch.from_numpy(output) for output in self._runtime(block))
             for row, k in enumerate(members):
-                results[places[k]] = self._entry(texts[k], ids[k], embeddings[row], tokens[row, : len(ids[k])])
+                entry = self._entry(texts[k], ids[k], embeddings[row], tokens[row, : len(ids[k])])
+                entry.metadata["truncated"] = bool(encodings[k].overflowing)
+                results[places[k]] = entry
         return [result for result in results if result is not None]
 
     def _entry(

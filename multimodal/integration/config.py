@@ -7,10 +7,12 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
 from multimodal.embeddings.minilm import WIDTH
+from multimodal.embeddings.opening import EMBEDDED
 from multimodal.embeddings.runtime import Device
 from multimodal.errors import ConfigError
 
 FusionMethod = Literal["adaptive", "early", "late", "hierarchical", "bilinear", "mean"]
+QueueOverflow = Literal["block", "drop_oldest"]
 
 _COUNTS = {
     "text_embedding_dim": (1, 65_536),
@@ -21,25 +23,62 @@ _COUNTS = {
     "max_sequence_length": (3, 65_536),
     "num_attention_heads": (1, 1_024),
     "num_workers": (0, 1_024),
+    "cache_size": (0, 10_000_000),
+    "index_size": (0, 10_000_000),
+    "memory_budget": (0, 2**50),
+    "queue_size": (1, 1_000_000),
 }
 _SHARES = ("attention_dropout", "fusion_dropout")
-_SWITCHES = ("mixed_precision", "enable_real_time_processing", "use_attention_visualization", "debug")
-_CHOICES: dict[str, tuple[str, ...]] = {"fusion_method": get_args(FusionMethod), "device": get_args(Device)}
+_SWITCHES = (
+    "mixed_precision", "enable_real_time_processing", "use_attention_visualization", "debug", "gradient_checkpointing",
+    "local_files_only",
+)  # fmt: skip
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "fusion_method": get_args(FusionMethod),
+    "device": get_args(Device),
+    "queue_overflow": get_args(QueueOverflow),
+}
+_NEEDED = ("text_model", "image_model", "audio_model")
+_NAMES = {
+    **dict.fromkeys(_NEEDED, f"{EMBEDDED!r}, a folder, or a name on the hub"),
+    "fusion_weights": "a folder or file, or None",
+}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class IntegrationConfig:
-    """What a processor is made of. A value that is wrong in itself is refused here, all of them at once.
-
-    A value that is right but asks for a part that a processor does not have is refused by the processor.
+    """What a processor is made of. A value that is wrong is refused here, all of them at once.
 
     Attributes:
-        text_embedding_dim, image_embedding_dim, audio_embedding_dim, shared_embedding_dim: the shared space of the
-            embedded models has 384.
-        batch_size: rows that an encoder computes in one call.
-        max_sequence_length: tokens of a text that are read, at most the model's 256.
-        max_image_size: (height, width) of the encoder's picture.
-        max_audio_duration: seconds of a sound that are heard.
+        text_embedding_dim, image_embedding_dim, audio_embedding_dim, shared_embedding_dim: dimensions in which the
+            embeddings of a modality, and the fused vector, are shown. The space has those of the text model (384 of the
+            embedded one). More dimensions keep every cosine; fewer are a projection, and `processing_metadata` says so.
+        batch_size: rows that an encoder computes in one call; inputs of a list that mode "batch" encodes together.
+        max_sequence_length: tokens of a text that are read, marks included. The embedded model reads 256 at most: of a
+            longer text the rest is not read, and its metadata has ``truncated`` True.
+        max_image_size: (height, width) at which a picture is read at most; a larger one is averaged down first. The
+            embedded encoder reads 224x224 itself, so a larger limit changes nothing.
+        max_audio_duration: seconds of a sound that are heard; what comes after is not.
+        num_attention_heads: of the fusions that attend ("hierarchical", "adaptive"); divides the dimensions of the space.
+        attention_dropout: of the attention in those two, while they are trained.
+        fusion_method: "mean" is training-free; the others are it exactly until weights are loaded.
+        fusion_dropout: of the MLPs of the learned fusions, while they are trained.
+        device: "auto" takes CUDA where torch sees it.
+        mixed_precision: encoders multiply in bfloat16 (float16 on a GPU without it) where the device can; where it cannot,
+            nothing changes and `health()` says so. The fingerprint follows.
+        num_workers: threads of mode "parallel"; 0 does everything in the calling thread.
+        enable_real_time_processing: takes `add_real_time_input`.
+        use_attention_visualization: keeps the attention of the last moments for `visualize_attention()`.
+        debug: checks that every number is finite, and logs each step to the logger ``multimodal.integration``.
+        cache_size: encodings kept for inputs that come again, newest used last; 0 keeps none.
+        gradient_checkpointing: less memory for activations in training, see `training`.
+        index_size: moments that `retrieve_cross_modal` finds, the newest; 0 remembers none.
+        memory_budget: bytes that cache and remembered moments may hold together; what was used least recently goes.
+        queue_size: real-time inputs that wait at most, and results that wait to be taken.
+        queue_overflow: a full queue lets the caller wait ("block"), or loses its oldest, counted ("drop_oldest").
+        text_model, image_model, audio_model: "embedded", a folder, or a name on the hub (see `multimodal.embeddings.hub`).
+        local_files_only: such a name may not be fetched.
+        fusion_weights: trained weights (a file, or a folder with ``fusion.safetensors``) of `fusion_method`.
 
     Raises:
         ConfigError: names every wrong value, and what is allowed.
@@ -63,22 +102,42 @@ class IntegrationConfig:
     enable_real_time_processing: bool = False
     use_attention_visualization: bool = False
     debug: bool = False
+    cache_size: int = 128
+    gradient_checkpointing: bool = False
+    index_size: int = 1_000
+    memory_budget: int = 256_000_000
+    queue_size: int = 64
+    queue_overflow: QueueOverflow = "block"
+    text_model: str = EMBEDDED
+    image_model: str = EMBEDDED
+    audio_model: str = EMBEDDED
+    local_files_only: bool = False
+    fusion_weights: str | None = None
 
     def __post_init__(self) -> None:
         wrong = [problem for field in fields(self) if (problem := _problem(field.name, getattr(self, field.name)))]
+        if not wrong and self.fusion_method == "mean" and self.fusion_weights is not None:
+            wrong.append("fusion_weights is given, but fusion_method is 'mean', which has no weights to load")
         if wrong:
             raise ConfigError("; ".join(wrong))
 
     @classmethod
     def embedded(cls, **changes: Any) -> IntegrationConfig:
-        """What the embedded models and the training-free fusion are: 384 dimensions, ``fusion_method="mean"``."""
+        """The embedded models and the training-free fusion as they are, and as the daemon has them: 384 dimensions,
+        ``fusion_method="mean"``, ``mixed_precision=True``."""
         dims = dict.fromkeys(
             ("text_embedding_dim", "image_embedding_dim", "audio_embedding_dim", "shared_embedding_dim"), WIDTH
         )
-        return cls(**{**dims, "fusion_method": "mean", **changes})
+        return cls(**{**dims, "fusion_method": "mean", "mixed_precision": True, **changes})
+
+    def training(self, **changes: Any) -> Any:
+        """`multimodal.training.Settings` with this `gradient_checkpointing`."""
+        from multimodal.training import Settings
+
+        return Settings(**{"gradient_checkpointing": self.gradient_checkpointing, **changes})
 
 
-def _problem(name: str, value: Any) -> str | None:
+def _problem(name: str, value: Any) -> str | None:  # noqa: PLR0912 - a rule for each kind of value
     """What is wrong with one value, or None."""
     expected = None
     if name in _COUNTS:
@@ -94,6 +153,9 @@ def _problem(name: str, value: Any) -> str | None:
     elif name in _CHOICES:
         if not isinstance(value, str) or value not in _CHOICES[name]:
             expected = "one of " + ", ".join(repr(choice) for choice in _CHOICES[name])
+    elif name in _NAMES:
+        if not (isinstance(value, str) and value.strip()) and (value is not None or name in _NEEDED):
+            expected = _NAMES[name]
     elif name == "max_image_size":
         if not (isinstance(value, tuple) and len(value) == 2 and all(_whole(side) and side > 0 for side in value)):
             expected = "(height, width), two whole numbers above 0"

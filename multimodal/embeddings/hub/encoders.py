@@ -101,6 +101,7 @@ class HubImageEncoder:
     def __init__(self, checkpoint: Checkpoint) -> None:
         model = open_model(checkpoint, sorted(WITH_PICTURES))
         self._tower = PictureTower(checkpoint, model)
+        self.side: int = self._tower.side
         self.words = TextTower(checkpoint, model)
         self.width = self.words.width
         self.temperature = _temperature(model)
