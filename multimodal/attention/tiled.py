@@ -52,10 +52,11 @@ class Softmax:
     def __call__(self, logits: Tensor) -> Tensor:
         if self.top is None or self.top >= logits.shape[-1]:
             return torch.softmax(logits, -1, out=logits)
-        # a stable sort, since topk picks any of equal ones
-        chosen = logits.sort(dim=-1, descending=True, stable=True).indices[..., : self.top]
-        best = torch.full_like(logits, -torch.inf).scatter(-1, chosen, logits.gather(-1, chosen))
-        return torch.softmax(best, -1, out=best)
+        border = logits.topk(self.top, -1, sorted=False).values.amin(-1, keepdim=True)
+        above, level = logits > border, logits == border
+        room = self.top - above.sum(-1, keepdim=True, dtype=torch.int32)  # for those equal to the border
+        logits.masked_fill_(~(above | (level & (level.cumsum(-1, dtype=torch.int32) <= room))), -torch.inf)
+        return torch.softmax(logits, -1, out=logits)
 
     def slope(self, weights: Tensor) -> Tensor:
         return weights
@@ -145,6 +146,7 @@ class _Tiled(torch.autograd.Function):
         seed = int(torch.randint(1 << 62, ()).item()) if plan.dropout else 0
         noise = _noise(seed, query)
         ctx.plan, ctx.seed = plan, seed
+        ctx.set_materialize_grads(False)  # no zeros as large as the weights where these are not used
         ctx.save_for_backward(query, key, value, bias, weights)
         query, key, value = _exact(query) * plan.scale, _exact(key).mT, _exact(value)
         in_place = weights is not None and weights.dtype == query.dtype  # the tile is computed where it is kept
@@ -168,8 +170,10 @@ class _Tiled(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, d_attended: Tensor, d_weights: Tensor | None) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, d_attended: Tensor | None, d_weights: Tensor | None) -> tuple[Tensor | None, ...]:
         query, key, value, bias, weights = ctx.saved_tensors
+        if d_attended is None:
+            d_attended = query.new_zeros(*query.shape[:-1], value.shape[-1])
         plan: Plan = ctx.plan
         noise = _noise(ctx.seed, query)
         query, key, value = _exact(query) * plan.scale, _exact(key), _exact(value)
