@@ -9,7 +9,7 @@ import torch
 
 from multimodal.retrieval import VisionLanguageRetrieval
 
-SECOND = 1_000_000_000
+SECOND = 1_000_000_000  # in ns
 
 
 def main() -> None:
@@ -25,16 +25,15 @@ def main() -> None:
     for found in retriever.retrieve_image_from_text(words[321], top_k=2):
         print(f"{found.retrieved_content}: cosine {found.similarity_score:.2f}, confidence {found.confidence_score:.2f}")
 
-    sure = [(n, retriever.retrieve_image_from_text(words[n], top_k=1)[0]) for n in range(200, 500)]
-    right = [found.key == keys[n] for n, found in sure if found.confidence_score > 0.8]
+    firsts = [(keys[n], retriever.retrieve_image_from_text(words[n], top_k=1)[0]) for n in range(200, 500)]
+    right = [found.key == key for key, found in firsts if found.confidence_score > 0.8]
     print(f"of {len(right)} new answers with a confidence above .8, {sum(right)} are right")
     early = retriever.retrieve_image_from_text(words[321], top_k=1, between=(0, 60 * SECOND))[0]
     print(f"in the first minute: {early.retrieved_content}, confidence {early.confidence_score:.2f}")
     retriever.delete(keys[321])
     with tempfile.TemporaryDirectory() as folder:
-        retriever.save(Path(folder) / "pictures")
-        again = VisionLanguageRetrieval.load(Path(folder) / "pictures")
-        print(f"saved and loaded: {len(again)} pictures")
+        retriever.save(Path(folder) / "saved")
+        print(f"saved and loaded: {len(VisionLanguageRetrieval.load(Path(folder) / 'saved'))} pictures")
 
 
 if __name__ == "__main__":

@@ -84,7 +84,7 @@ class ExactIndex:
             return
         segment = self._segments[place // ROWS]
         segment.kill(place % ROWS)
-        if segment.live * 2 < segment.used and segment.full:
+        if not segment.live or (segment.live * 2 < segment.used and segment.full):
             self._rebuild(place // ROWS)
 
     def query(self, vector: NDArray[np.floating], k: int, between: tuple[int, int] | None = None) -> list[Hit]:

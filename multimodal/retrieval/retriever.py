@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -51,7 +52,7 @@ class RetrievalResult:
     timestamp: int | None
 
 
-class Retriever:
+class Retriever(ABC):
     """Things of some modalities, found by vectors. Thread-safe: calls of one retriever take turns.
 
     Embeddings are (D,) tensors or arrays of any float type, on any device, of any length but zero; the index itself lies in
@@ -216,8 +217,9 @@ class Retriever:
         return found
 
     @classmethod
+    @abstractmethod
     def _construct(cls, source: Reader, options: dict[str, Any]) -> Self:
-        raise NotImplementedError
+        """An empty one with the options and the bridge that were saved."""
 
     def _index(
         self,

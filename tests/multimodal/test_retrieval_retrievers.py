@@ -16,7 +16,6 @@ from multimodal.embeddings import CrossModalProjection
 from multimodal.errors import ConfigError, InputError
 from multimodal.retrieval import (
     AudioVisualRetrieval,
-    Retriever,
     SemanticSimilarityRetriever,
     VisionLanguageRetrieval,
     create_retriever,
@@ -319,7 +318,3 @@ class TestSemantic:
         retriever.index_many(AUDIO, list(range(30)), vectors)
         found = retriever.retrieve(question, top_k=30)
         assert [one.retrieved_content for one in found] == (vectors @ question).argsort(descending=True).tolist()
-
-
-def test_the_base_is_not_made_by_itself() -> None:
-    assert {one.kind for one in Retriever.__subclasses__()} == {"semantic", "vision_language", "audio_visual"}

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from multimodal.errors import InputError
 from multimodal.retrieval import ExactIndex, SegmentedIndex, graph, segments
+from multimodal.retrieval import index as index_module
 
 DIMENSION, COUNT = 32, 3000
 
@@ -118,6 +119,14 @@ def test_what_the_filter_leaves_is_found_where_none_of_it_is_near_the_question()
         one.extend(range(4500), rows, times)
     index.build()
     assert recall(index, plain, (1, 2)) >= 0.98
+
+
+def test_rows_that_went_into_a_graph_are_not_kept_twice() -> None:
+    index = SegmentedIndex(4, threads=1, connectivity=2, expansion_add=2)
+    count = 2 * index_module.ROWS
+    index.extend(range(count), np.random.default_rng(0).standard_normal((count, 4)), [0] * count)
+    index.build()
+    assert sum(rows.used for rows in index._tail._segments) == 0
 
 
 def test_rows_that_come_one_by_one_wander_into_the_graph_without_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
