@@ -159,6 +159,8 @@ class AdaptiveResidual(nn.Module):
         best = logits.topk(self.top_k, 1).indices  # (B, k)
         kept = torch.zeros_like(logits, dtype=torch.bool).scatter(1, best, True) & (probabilities > 0)
         gates = torch.softmax(logits.masked_fill(~kept, -torch.inf), 1)
+        if self.top_k == 1:  # a lone gate is the constant 1: it gets the gradient of its probability, as in Switch
+            gates = gates + kept * (probabilities - probabilities.detach())
         return gates, kept / kept.sum(1, keepdim=True)
 
 

@@ -20,7 +20,7 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
 
     The likelihood is concave in 1 / T, so its slope there, sum over samples of (logit of the label - mean logit under the
     softmax), has one zero, which bisection finds. Where every label is already the highest there is no zero (the likelihood
-    only grows as T falls) and the lowest T is the answer.
+    only grows as T falls) and the lowest T is the answer. Where all logits are alike T changes nothing; then it is 1.
 
     Args:
         logits: (N, C).
@@ -34,6 +34,8 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
             f"logits {tuple(logits.shape)} and labels {tuple(labels.shape)} do not fit, expected (N, C) and (N,)"
         )
     scores = functional.log_softmax(logits.double(), -1)
+    if not bool((scores.amax(-1) > scores.amin(-1)).any()):
+        return 1.0
     true = scores.gather(1, labels.long()[:, None])[:, 0]  # (N,)
 
     def slope(temperature: float) -> float:
@@ -43,7 +45,7 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
     low, high = math.log(_LOWEST), math.log(_HIGHEST)
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        if slope(math.exp(middle)) > 0:  # the likelihood still grows with 1 / T
+        if slope(math.exp(middle)) >= 0:  # the likelihood still grows with 1 / T, or can grow no more
             high = middle
         else:
             low = middle
