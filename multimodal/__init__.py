@@ -1,10 +1,17 @@
 """The mind: text, pictures and sound in one space, fused by attention and searched. It knows nothing of streams.
 
-Importing it costs little beyond torch and loads no model.
+Importing it costs little beyond torch and loads no model. The submodules are imported when they are first used.
 """
 
-from multimodal.integration.config import IntegrationConfig
-from multimodal.integration.processor import UnifiedMultimodalProcessor
+from importlib import import_module
+from types import ModuleType
+
+from multimodal.integration import (
+    AudioVisualIntegration,
+    IntegrationConfig,
+    UnifiedMultimodalProcessor,
+    VisionLanguageIntegration,
+)
 from multimodal.types import (
     AttentionWeights,
     ModalityAlignment,
@@ -15,8 +22,11 @@ from multimodal.types import (
     UnifiedRepresentation,
 )
 
+_SUBMODULES = ("attention", "embeddings", "fusion", "integration", "retrieval", "training", "visualization")
+
 __all__ = [
     "AttentionWeights",
+    "AudioVisualIntegration",
     "IntegrationConfig",
     "ModalityAlignment",
     "ModalityEmbedding",
@@ -25,4 +35,15 @@ __all__ = [
     "MultimodalOutput",
     "UnifiedMultimodalProcessor",
     "UnifiedRepresentation",
+    "VisionLanguageIntegration",
 ]
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in _SUBMODULES:
+        return import_module(f"multimodal.{name}")
+    raise AttributeError(f"module 'multimodal' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_SUBMODULES])
