@@ -7,6 +7,7 @@ Exit codes:
     0    done (a search without a match is an answer, and so 0)
     1    it failed; the line on stderr says what was wrong
     2    the command line was wrong
+    3    `train` only: what was learned is not surely better and replaces nothing
     78   the configuration was wrong
     130  stopped by Ctrl-C
     141  the reader of stdout went away
@@ -35,6 +36,7 @@ COMMANDS: dict[str, str] = {
     "replay": "Run a recording through the same path as live streams.",
     "record": "Write what the configured sources bring into a recording.",
     "search": "Find moments by words, a picture or a sound.",
+    "train": "Let a fusion learn from recordings what belongs together.",
     "check": "Check the configuration and say what would run.",
     "doctor": "Say what is installed, which devices and which models there are.",
     "models": "List the pretrained models, or fetch them.",

@@ -155,9 +155,9 @@ def from_vectors(
     total, weight = np.zeros((len(times), len(names), dim)), np.zeros((len(times), len(names)))
     count = np.zeros_like(weight)
     for place, name in enumerate(names):
-        for moment, vector, quality in views[name]:
-            total[moment, place] += quality * np.asarray(vector, np.float64)
-            weight[moment, place] += quality
+        for moment, vector, worth in views[name]:
+            total[moment, place] += worth * np.asarray(vector, np.float64)
+            weight[moment, place] += worth
             count[moment, place] += 1
     mean = np.zeros((len(times), 1 << len(names), dim))
     for place in range(1, mean.shape[1]):
