@@ -58,25 +58,26 @@ def run(json: bool = False, device: str = "cpu") -> int:
     figures += [*peaks(device), *mechanisms(device), *promised(device), *growth(device)]
     notes = [
         f"{device}" + (f", {torch.get_num_threads()} threads" if device == "cpu" else f" ({torch.cuda.get_device_name()})"),
-        "x: of the time of torch.nn.MultiheadAttention with the same projections and need_weights alike (weights per head).",
+        "x: of the time of torch.nn.MultiheadAttention with the same projections and need_weights alike.",
         "arithmetic: the same ratio of multiplications, counted from the shapes.",
     ]
     return report("attention", figures, notes=notes, as_json=json)
 
 
 def beside_torch(length: int, dtype: torch.dtype, device: str, *, training: bool) -> Iterator[Figure]:
-    """Without weights, with padding, with weights."""
+    """Without weights, with padding, with weights: the mean of the heads, as torch gives them by default, and each."""
     batch = max(1, 1024 // length)
     theirs = nn.MultiheadAttention(WIDTH, HEADS, batch_first=True, device=device, dtype=dtype).train(training)
     ours = SelfAttention.from_torch(theirs)
     x = torch.randn(batch, length, WIDTH, device=device, dtype=dtype)
     padding = torch.arange(length, device=device).expand(batch, length) >= length - length // 4
     how = f"{str(dtype).removeprefix('torch.')}, {batch} x {length}, {'training' if training else 'inference'}"
-    for name, goal, masked, weights in (
-        ("without weights", 0.95, False, False), ("padding mask", 1.1, True, False), ("with weights", 0.8, False, True)
+    for name, goal, asked in (
+        ("without weights", 0.95, {"need_weights": False}),
+        ("padding mask", 1.1, {"need_weights": False, "key_padding_mask": padding}),
+        ("mean weights", 0.8, {"need_weights": True, "average_attn_weights": True}),
+        ("weights per head", 0.8, {"need_weights": True, "average_attn_weights": False}),
     ):
-        mask = padding if masked else None
-        asked = {"key_padding_mask": mask, "need_weights": weights, "average_attn_weights": False}
         times = compared(
             {"ours": partial(first, ours, x, **asked), "torch": partial(first, theirs, x, x, x, **asked)},
             device, training=training,
@@ -98,7 +99,7 @@ def peaks(device: str) -> Iterator[Figure]:
             held = peak(partial(first, ours, x), device, training=training) / size
             other = peak(partial(first, theirs, x, x, x, average_attn_weights=False), device, training=training) / size
             yield Figure(
-                f"peak memory with weights: {str(dtype).removeprefix('torch.')}, 1 x {length}, "
+                f"peak memory, weights per head: {str(dtype).removeprefix('torch.')}, 1 x {length}, "
                 f"{'training' if training else 'inference'}",
                 held, "x weights", 2.0, most=True, note=f"torch {other:.2f}; the weights are {size / 2**20:.0f} MiB",
             )

@@ -36,6 +36,7 @@ def attend(
     dropout: float = 0.0,
     scale: float | None = None,
     need_weights: bool = False,
+    average: bool = False,
     normalize: str | Normalizer = "softmax",
     cleaned: bool = False,
 ) -> tuple[Tensor, Tensor | None]:
@@ -48,6 +49,7 @@ def attend(
         dropout: of the weights, here and now: the caller passes 0 outside training.
         scale: of the logits; None = 1 / sqrt(d).
         need_weights: also return the weights, as they are before dropout.
+        average: return their mean over the heads, (B, Tq, Tk).
         normalize: "softmax", "entmax" (1.5-entmax) or a `Normalizer`; only softmax has a fused kernel.
         cleaned: the caller vouches that what all queries ignore is finite (see `clean`): that pass is saved.
     """
@@ -67,7 +69,8 @@ def attend(
         ignore = ignore & ~blind
     chosen = normalizer(normalize)
     if need_weights or not chosen.fused or (bias is not None and bias.requires_grad):
-        return tiled(query, key, value, Plan(chosen, scale, dropout, need_weights), ignore=ignore, bias=bias, rows=rows)
+        plan = Plan(chosen, scale, dropout, need_weights, average)
+        return tiled(query, key, value, plan, ignore=ignore, bias=bias, rows=rows)
     mask = None if ignore is None else ~ignore
     if bias is not None:
         mask = bias if ignore is None else bias.masked_fill(ignore, -torch.inf)

@@ -113,13 +113,12 @@ class CrossModalAttention(nn.Module):
             bias=by.bias,
             dropout=self.dropout if self.training else 0.0,
             need_weights=need_weights,
+            average=average_attn_weights,
             cleaned=True,
         )
         result = quiet(self.output(merge_heads(attended)), by.ignore)
         if by.share is not None:
             result = result * by.share
-        if weights is not None and average_attn_weights:
-            weights = weights.mean(1)
         if single:
             return result[0], None if weights is None else weights[0]
         return result, weights

@@ -97,11 +97,9 @@ class SelfAttention(nn.Module):
             ignore = hidden[None, None] if ignore is None else ignore | hidden
         attended, weights = attend(
             query, key, value, ignore=ignore, bias=bias, dropout=dropout,
-            need_weights=need_weights, normalize=self.pattern.normalize, cleaned=True,
+            need_weights=need_weights, average=average_attn_weights, normalize=self.pattern.normalize, cleaned=True,
         )
         result = quiet(self.output(merge_heads(attended)), ignore)
-        if weights is not None and average_attn_weights:
-            weights = weights.mean(1)
         if features.dim() == 2:
             return result[0], None if weights is None else weights[0]
         return result, weights

@@ -95,7 +95,9 @@ class Plan:
     scale: float
     dropout: float = 0.0
     keep: bool = True
-    """Whether the weights outlive their tile."""
+    """Whether the weights are returned."""
+    average: bool = False
+    """Return the mean of the heads, (B, Tq, Tk): without gradients the weights of the heads are then never held."""
 
 
 def tiled(
@@ -108,7 +110,7 @@ def tiled(
     bias: Tensor | None = None,
     rows: Tensor | None = None,
 ) -> tuple[Tensor, Tensor | None]:
-    """Attended values (B, H, Tq, dv) and the weights (B, H, Tq, Tk) before dropout, None where not kept.
+    """Attended values (B, H, Tq, dv) and the weights before dropout, (B, H, Tq, Tk), or (B, Tq, Tk), or None: by `plan`.
 
     `ignore` and `bias` as in `attend`, but no row may be ignored as a whole; `rows`, broadcastable to (B, H, Tq, 1), is
     multiplied to the weights. Gradients once, not of gradients.
@@ -140,7 +142,8 @@ class _Tiled(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor | None]:
         ignore, bias, rows, plan = rest
         shape = torch.Size((*query.shape[:-1], key.shape[-2]))
-        keep = plan.keep or any(ctx.needs_input_grad)
+        keep = any(ctx.needs_input_grad) or (plan.keep and not plan.average)
+        mean = query.new_zeros(shape[0], *shape[2:]) if plan.keep and plan.average else None
         weights = query.new_empty(shape) if keep else None
         attended = query.new_empty(*shape[:-1], value.shape[-1])
         seed = int(torch.randint(1 << 62, ()).item()) if plan.dropout else 0
@@ -163,10 +166,12 @@ class _Tiled(torch.autograd.Function):
                     part *= _cut(rows, tile, shape)
                 if here is not None and part is not here:
                     here.copy_(part)
+                if mean is not None:
+                    mean[tile[0], tile[2]] += part.sum(1) / shape[1]
                 if plan.dropout:
                     part = part * _kept(part, plan.dropout, noise)
                 attended[tile] = part @ value[tile[:2]]
-        return attended, weights if plan.keep else None
+        return attended, mean if plan.average else weights if plan.keep else None
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -188,7 +193,7 @@ class _Tiled(torch.autograd.Function):
                     d_part, dropped = d_part.mul_(kept), kept.mul_(part)
                 d_value[tile[:2]] += dropped.mT @ d_out
                 if d_weights is not None:
-                    d_part += d_weights[tile]
+                    d_part += d_weights[tile[0], None, tile[2]] / weights.shape[1] if plan.average else d_weights[tile]
                 slope = plan.normalize.slope(part)
                 d_part *= slope
                 d_part -= slope * (d_part.sum(-1, keepdim=True) / slope.sum(-1, keepdim=True).clamp(min=_TINY))

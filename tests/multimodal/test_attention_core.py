@@ -153,6 +153,41 @@ def test_a_query_that_may_see_nothing_gets_zeros_and_gives_finite_gradients(
         assert (x.grad[1] == 0).all()
 
 
+@pytest.mark.parametrize("tile", [1, 3 * TK, 1 << 18])
+def test_the_mean_of_the_heads_needs_no_weights_of_each(monkeypatch: pytest.MonkeyPatch, tile: int) -> None:
+    monkeypatch.setitem(TILE, "cpu", tile)
+    query, key, value = qkv()
+    attended, weights = attend(query, key, value, need_weights=True)
+    mean = weights.mean(1)
+    for gradients in (False, True):
+        with torch.set_grad_enabled(gradients):
+            averaged, got = attend(query, key, value, need_weights=True, average=True)
+        torch.testing.assert_close(got, mean)
+        assert torch.equal(averaged, attended)
+    inputs = (query, key)
+    for a, b in zip(
+        torch.autograd.grad(got.sin().sum(), inputs), torch.autograd.grad(mean.sin().sum(), inputs), strict=True
+    ):
+        torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize(("training", "average", "times"), [(False, False, 1.5), (True, False, 2.0), (False, True, 0.6)])
+def test_little_is_held_beyond_the_weights(training: bool, average: bool, times: float) -> None:
+    torch.manual_seed(0)
+    inputs = [torch.randn(1, 8, 512, 16, requires_grad=training) for _ in range(3)]
+    size = 8 * 512 * 512 * 4
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+        attended, weights = attend(*inputs, need_weights=True, average=average)
+        if training:
+            attended.sum().backward()
+    events = [e for e in profile.profiler.kineto_results.events() if e.name() == "[memory]"]
+    held = most = 0
+    for event in sorted(events, key=lambda e: e.start_ns()):
+        held += event.nbytes()
+        most = max(most, held)
+    assert 4 * weights.numel() <= most <= times * size
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("need_weights", [False, True])
 def test_half_precision_does_not_overflow_and_stays_near_full(dtype: torch.dtype, need_weights: bool) -> None:
