@@ -114,14 +114,17 @@ class SegmentedIndex:
 
     def query(self, vector: NDArray[np.floating], k: int, between: tuple[int, int] | None = None) -> list[Hit]:
         """The k rows nearest to `vector`, best first (of equal ones the lowest key); `between` = [start, end) in ns."""
-        found = self._tail.query(vector, k, between)
+        if not self._graphs:
+            return self._tail.query(vector, k, between)
         question = direction(vector, self.dimension)
-        if not self._graphs or k < 1 or question is None:
-            return found
+        if k < 1 or question is None:
+            return []
         parts = [graph.query(question, k, between, self.expansion) for graph in self._graphs]
-        keys = np.concatenate([[hit.key for hit in found], *(part[0] for part in parts)]).astype(np.int64)
-        scores = np.concatenate([[hit.score for hit in found], *(part[1] for part in parts)])
-        return best_of(keys, scores, k)
+        if len(self._tail) and (found := self._tail.query(vector, k, between)):
+            parts.append((np.array([hit.key for hit in found], np.int64), np.array([hit.score for hit in found])))
+        if len(parts) == 1:
+            return best_of(*parts[0], k)
+        return best_of(np.concatenate([keys for keys, _ in parts]), np.concatenate([scores for _, scores in parts]), k)
 
     def cosines(
         self, vector: NDArray[np.floating], between: tuple[int, int] | None = None
