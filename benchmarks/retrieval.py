@@ -67,7 +67,8 @@ def run(json: bool = False, device: Device = "auto") -> int:
         measured = " ".join(f"{row[f'R@{k}']:5.3f}" for k in RANKS)
         chance = " ".join(f"{row[f'chance@{k}']:5.3f}" for k in RANKS)
         print(f"{row['task']:14} {row['material']:13} {row['questions']:9} {row['candidates']:10} {measured}   {chance}")
-    print(f"\n{'by example: mAP, R@1':20} {'right is':16} {'questions':>9} {'own':>12} {'own centred':>12} {'shared':>12} chance")
+    spaces = " ".join(f"{space:>12}" for space in retrieval_examples.SPACES)
+    print(f"\n{'by example: mAP, R@1':20} {'right is':16} {'questions':>9} {spaces} chance")
     for row in examples:
         both = " ".join(f" {row[f'{space} mAP']:5.3f} {row[f'{space} R@1']:5.3f}" for space in retrieval_examples.SPACES)
         print(f"{row['task']:20} {row['classes']:16} {row['questions']:9} {both}  {row['chance mAP']:5.3f}")

@@ -2,7 +2,8 @@
 
 Each thing asks all others, itself left out; right is what bears the same name, or lies in the same folder of the collection
 ("animals/birds"), or, for sounds, is another part of the same recording. A class of one asks nothing but is among the
-candidates. "Own centred" is the own space less the mean of the collection, which search does not do. mAP: the mean over questions of the precision at each right answer.
+candidates. "Own centred" is the own space less the mean of the collection, which search does not do. mAP: the mean over
+questions of the precision at each right answer.
 """
 
 from __future__ import annotations
