@@ -61,7 +61,7 @@ class IntegrationConfig:
         max_audio_duration: seconds of a sound that are heard; what comes after is not.
         num_attention_heads: of the fusions that attend ("hierarchical", "adaptive"); divides the dimensions of the space.
         attention_dropout: of the attention in those two, while they are trained.
-        fusion_method: "mean" is training-free; the others are it exactly until weights are loaded.
+        fusion_method: "mean" is training-free; the others are it to the bit, and computed as it, until weights are loaded.
         fusion_dropout: of the MLPs of the learned fusions, while they are trained.
         device: "auto" takes CUDA where torch sees it.
         mixed_precision: encoders multiply in bfloat16 (float16 on a GPU without it) where the device can; where it cannot,

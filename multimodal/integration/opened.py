@@ -29,7 +29,6 @@ class Opened:
     """
     Attributes:
         encoders: by modality, their vectors in one space.
-        trained: the fusion's weights were loaded.
     """
 
     config: IntegrationConfig
@@ -37,10 +36,14 @@ class Opened:
     fusion: WindowFusion
     shown: Shown
     remembered: Remembered
-    trained: bool
     fingerprint: str
     cache: EncodingCache
     modes: Modes
+
+    @property
+    def trained(self) -> bool:
+        """The fusion has weights."""
+        return isinstance(self.fusion, LearnedFusion)
 
     def save(self, folder: str | Path) -> None:
         """See `saving.write`."""
@@ -57,8 +60,7 @@ class Opened:
             self,
             fusion=fusion,
             shown=Shown(self.shown.width, self.shown.dims, maps),
-            trained=weights is not None,
-            fingerprint=fingerprint_of(self.encoders, identity(method, fusion, trained=weights is not None)),
+            fingerprint=fingerprint_of(self.encoders, identity(method, fusion)),
         )
 
     def _models(self) -> dict[str, str]:
@@ -75,7 +77,6 @@ def open_all(config: IntegrationConfig, meter: Meter, encoders: Mapping[Modality
     own = open_models(config) if encoders is None else dict(encoders)
     width = width_of(own[ModalityType.TEXT])
     fusion = FUSIONS[config.fusion_method](config, width)
-    trained = config.fusion_weights is not None
     remembered = Remembered(
         width,
         size=config.index_size,
@@ -85,7 +86,7 @@ def open_all(config: IntegrationConfig, meter: Meter, encoders: Mapping[Modality
         embedded=encoders is None and config.text_model == EMBEDDED,
     )
     dims = {name: getattr(config, f"{name}_embedding_dim") for name in [*map(str, ModalityType), "shared"]}
-    name = identity(config.fusion_method, fusion, trained=trained)
+    name = identity(config.fusion_method, fusion)
 
     def encode(modality: ModalityType, items: Sequence[Any]) -> list[ModalityEmbedding]:
         began = time.perf_counter()
@@ -97,4 +98,4 @@ def open_all(config: IntegrationConfig, meter: Meter, encoders: Mapping[Modality
     cache = EncodingCache(encode, size=config.cache_size, budget=config.memory_budget // 2)
     modes = Modes(cache, workers=config.num_workers, batch_size=config.batch_size)
     shown = Shown(width, dims)
-    return Opened(config, own, fusion, shown, remembered, trained, fingerprint_of(own, name), cache, modes)
+    return Opened(config, own, fusion, shown, remembered, fingerprint_of(own, name), cache, modes)

@@ -72,11 +72,12 @@ class RealTimeQueue:
         """Returns its number, counted from 0.
 
         Raises:
-            QueueFullError: `timeout` seconds have passed and the queue is still full ("block" only).
+            QueueFullError: `timeout` seconds have passed and the queue is still full ("block" only; a callback, which would
+                wait for itself, does not wait).
             NotReadyError: it is closed.
         """
         with self._changed:
-            if self._overflow == "block":
+            if self._overflow == "block" and self._worker is not threading.current_thread():
                 self._changed.wait_for(lambda: self._closed or len(self._inputs) < self._size, timeout)
             if self._closed:
                 raise NotReadyError("the processor is closed; make another one")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import deque
 from collections.abc import Mapping
@@ -49,7 +50,7 @@ class Remembered:
         """One moment; the oldest are forgotten where there are too many."""
         if not self._size:
             return
-        there = [modality for modality in parts if bool(entries[modality].embedding.any())]
+        there = [modality for modality in parts if 0 < float(entries[modality].embedding.norm()) < math.inf]
         contents = {modality: self._content(modality, parts[modality]) for modality in there}
         keys, held = [], 0
         with self._lock:

@@ -2,7 +2,7 @@
 
     FOLDER/processor.json      configuration, the models' identities, SHA-256 of the files beside it
     FOLDER/shown.safetensors   the maps that show the space in other dimensions
-    FOLDER/fusion.safetensors  a learned fusion, as `multimodal.fusion.saved` writes it
+    FOLDER/fusion.safetensors  a trained fusion, as `multimodal.fusion.saved` writes it
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def read(path: str | Path, config: IntegrationConfig, models: Mapping[str, str])
     try:
         saved, made_of, files = (document[name] for name in ("config", "models", "files"))
         theirs = {name: saved[name] for name in MAKE_UP} | {f"model of {name}": made_of[name] for name in models}
-        digests = {name: files[name] for name in ((MAPS,) if saved["fusion_method"] == "mean" else (MAPS, WEIGHTS))}
+        digests = {name: files[name] for name in (MAPS, *({WEIGHTS} & set(files)))}
     except (KeyError, TypeError) as error:
         raise _damaged(folder, f"{DOCUMENT} lacks {error}") from error
     for name, digest in digests.items():

@@ -32,12 +32,9 @@ def module_of(config: IntegrationConfig, width: int = WIDTH) -> Strategy:
     """
     if config.fusion_method not in STRATEGIES:
         raise ConfigError(f"fusion_method is {config.fusion_method!r}, which is no module; {', '.join(STRATEGIES)} are")
+    _check_heads(config, width)
     options: dict[str, Any] = {"dropout": config.fusion_dropout}
     if config.fusion_method in ATTENDING:
-        if width % config.num_attention_heads:
-            raise ConfigError(
-                f"num_attention_heads is {config.num_attention_heads}, expected a divisor of the space's {width} dimensions"
-            )
         options |= {"num_heads": config.num_attention_heads, "attention_dropout": config.attention_dropout}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -46,11 +43,19 @@ def module_of(config: IntegrationConfig, width: int = WIDTH) -> Strategy:
     return module
 
 
+def _check_heads(config: IntegrationConfig, width: int) -> None:
+    if config.fusion_method in ATTENDING and width % config.num_attention_heads:
+        raise ConfigError(
+            f"num_attention_heads is {config.num_attention_heads}, expected a divisor of the space's {width} dimensions"
+        )
+
+
 def _learned(config: IntegrationConfig, width: int) -> WindowFusion:
+    """An untrained strategy equals the mean to the bit, so the mean is what is computed until there are weights."""
+    _check_heads(config, width)
     mean = MeanFusion(width=width)
-    module = module_of(config, width)  # also where it is loaded: what the configuration asks for must be possible
     if config.fusion_weights is None:
-        return LearnedFusion(module, training_free=mean)
+        return mean
     path = weights_file(config.fusion_weights)
     return LearnedFusion.load(path, training_free=mean, strategy=config.fusion_method)
 
@@ -68,6 +73,6 @@ def weights_file(path: str | Path) -> Path:
     return path / WEIGHTS if path.is_dir() else path
 
 
-def identity(method: str, fusion: WindowFusion, *, trained: bool) -> str:
-    """For a fingerprint: an untrained strategy computes the mean, whatever its first weights."""
-    return f"{method}@{fusion.digest[:12]}" if trained and isinstance(fusion, LearnedFusion) else method
+def identity(method: str, fusion: WindowFusion) -> str:
+    """For a fingerprint; with the hash of the weights where there are any."""
+    return f"{method}@{fusion.digest[:12]}" if isinstance(fusion, LearnedFusion) else method

@@ -31,7 +31,8 @@ def test_every_wrong_value_is_refused_by_its_name(name: str, value: Any) -> None
 def test_no_option_is_left_unchecked() -> None:
     refused = {name for name, _ in WRONG}
     assert {field.name for field in fields(IntegrationConfig)} - refused == {
-        "image_embedding_dim", "audio_embedding_dim", "enable_real_time_processing", "use_attention_visualization", "audio_model",
+        "image_embedding_dim", "audio_embedding_dim", "enable_real_time_processing", "use_attention_visualization",
+        "audio_model",
     }, "these have a neighbour of their own kind in the list; another one is missing there"  # fmt: skip
 
 
