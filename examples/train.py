@@ -11,8 +11,6 @@ import torch
 from multimodal.fusion import EarlyFusion
 from multimodal.training import Origin, Settings, from_vectors, learn
 
-SECOND = 1_000_000_000
-
 
 def main() -> None:
     """A bell rings, the door opens, somebody says who it is: six such happenings, three seconds each, over and over."""
@@ -26,7 +24,8 @@ def main() -> None:
         for name, kinds in {"audio": sounds, "image": looks}.items():
             vector = torch.nn.functional.normalize(kinds[happening] + 0.3 * torch.randn(32, generator=dice), dim=0)
             views[name].append((second, vector.numpy(), 1.0))
-        times.append((second * SECOND, (second + 2) * SECOND, 0))
+        times.append((second * 10**9, (second + 2) * 10**9, 0))
+    torch.manual_seed(0)
     module = EarlyFusion({"audio": 32, "image": 32}, 32, width=64)
     origin = Origin(data=["made up"], replaced="the training-free fusion", models="none", command="examples/train.py")
     with tempfile.TemporaryDirectory() as folder:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -141,15 +140,3 @@ def table(old: Found, new: Found, modalities: tuple[str, ...]) -> dict[str, dict
         if (figures := old.figures(place))
     }
 
-
-def chance(found: Found) -> float:
-    """Mean reciprocal rank of answers drawn blindly, n right ones among c: sum over ranks, in closed form for n = 1."""
-    terms = []
-    for candidates, right in zip(found.candidates.tolist(), found.right.tolist(), strict=True):
-        total, none_yet = 0.0, 1.0
-        for rank in range(candidates - right + 1):
-            first = right / (candidates - rank)
-            total += none_yet * first / (rank + 1)
-            none_yet *= 1 - first
-        terms.append(total)
-    return math.fsum(terms) / len(terms)
