@@ -12,13 +12,16 @@ import torch
 from numpy.typing import NDArray
 
 from daemon import picture
-from daemon.config import Config
+from daemon.config import Config, Mind
 from multimodal.integration.config import IntegrationConfig
 from multimodal.integration.processor import UnifiedMultimodalProcessor
 from multimodal.types import ModalityEmbedding, ModalityType
 from pipelines.errors import QuestionError
 from pipelines.packet import Modality, Packet
 from pipelines.protocols import Encoded, Fused
+
+_UNLIMITED = (1 << 16, 1 << 16)
+"""Pictures were decoded at twice what an encoder looks at; each reads its own size of that."""
 
 NAMES_NEAR = 64
 """Class names of each vocabulary that a question in words carries, nearest first."""
@@ -85,14 +88,42 @@ class ProcessorMind:
 @contextmanager
 def open_mind(config: Config) -> Iterator[ProcessorMind]:
     """The configured mind, its models open. Raises ModelMissingError, which says how to get them."""
-    settings = replace(
-        IntegrationConfig.embedded(),
-        fusion_method=config.mind.fusion_method,
-        batch_size=config.mind.batch_size,
-        device=config.mind.device,
-    )
-    with UnifiedMultimodalProcessor(settings) as processor:
+    with UnifiedMultimodalProcessor(settings(config.mind)) as processor:
         yield ProcessorMind(processor)
+
+
+def settings(mind: Mind) -> IntegrationConfig:
+    """What the mind's section of the configuration asks of the library. Nothing is kept in it: the store remembers."""
+    return IntegrationConfig.embedded(
+        fusion_method=mind.fusion_method,
+        fusion_weights=None if mind.weights is None else str(mind.weights),
+        batch_size=mind.batch_size,
+        device=mind.device,
+        mixed_precision=mind.mixed_precision,
+        text_model=mind.text,
+        image_model=mind.image,
+        audio_model=mind.audio,
+        local_files_only=mind.local_files_only,
+        max_image_size=_UNLIMITED,
+        cache_size=0,
+        index_size=0,
+    )
+
+
+def missing(mind: Mind) -> str | None:
+    """Why these weights cannot be used, or None; reads them, opens no model."""
+    if mind.weights is None:
+        return None
+    from multimodal.errors import ConfigError, ModelMissingError
+    from multimodal.fusion.saved import load_fusion
+    from multimodal.integration.strategies import weights_file
+
+    try:
+        settings(mind)
+        load_fusion(weights_file(mind.weights), strategy=mind.fusion_method)
+    except (ConfigError, ModelMissingError) as error:
+        return str(error)
+    return None
 
 
 def _item(packet: Packet) -> Any:

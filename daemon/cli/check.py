@@ -78,6 +78,11 @@ def _missing(config: Config, registry: Registry) -> list[dict[str, str]]:
             what = f"its sound {needs('av')}"
         if what is not None:
             found.append({"for": f"streams.{name}", "what": what})
+    if config.mind.weights is not None:
+        from daemon.mind import missing  # loads torch
+
+        if (what := missing(config.mind)) is not None:
+            found.append({"for": "mind.weights", "what": what})
     if not config.streams:
         found.append({"for": "streams", "what": "no stream is configured; `sensorium run` has nothing to watch"})
     return found
@@ -128,7 +133,7 @@ def _print(config: Config, missing: list[dict[str, str]]) -> None:
         _show.fields(
             [
                 ("windows", windows),
-                ("mind", f"{config.mind.fusion_method}, on {config.mind.device}"),
+                ("mind", _mind(config)),
                 ("store", f"{store.path} (keeps {' or '.join(kept) or 'everything'})"),
                 *((f"sink {name}", f"{sink.type} {_options(sink.options)}") for name, sink in config.sinks.items()),
                 *([("recording", str(config.record.path))] if config.record.path else []),
@@ -140,6 +145,13 @@ def _print(config: Config, missing: list[dict[str, str]]) -> None:
         out.print(f"{_show.BAD} {escape(item['for'])}: {escape(item['what'])}")
     if not missing:
         out.print(f"{_show.OK} it would run")
+
+
+def _mind(config: Config) -> str:
+    mind = config.mind
+    trained = "" if mind.weights is None else f" with {mind.weights}"
+    others = [f"{kind} by {name}" for kind in ("text", "image", "audio") if (name := getattr(mind, kind)) != "embedded"]
+    return ", ".join([f"{mind.fusion_method}{trained}", *others, f"on {mind.device}"])
 
 
 def _options(options: Any) -> str:

@@ -76,11 +76,17 @@ class Align:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mind:
-    """The models' settings."""
+    """The models' settings: `multimodal.IntegrationConfig` has the same in full. `weights` None is untrained: the mean."""
 
-    fusion_method: Literal["mean"] = "mean"
+    fusion_method: Literal["mean", "early", "late", "hierarchical", "bilinear", "adaptive"] = "mean"
+    weights: Path | None = None
     batch_size: Annotated[int, Positive] = 32
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    mixed_precision: bool = True
+    text: str = "embedded"
+    image: str = "embedded"
+    audio: str = "embedded"
+    local_files_only: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
