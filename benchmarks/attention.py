@@ -33,8 +33,9 @@ from multimodal.attention import (
 )
 
 WIDTH, HEADS = 512, 8
-TOKENS = {torch.float32: (16, 64, 256, 1024, 2048), torch.bfloat16: (64, 512)}
-"""bfloat16 at fewer: a processor without instructions for it takes long."""
+TOKENS = {torch.float32: (16, 64, 256, 1024, 2048), torch.bfloat16: (64, 256)}
+TOGETHER = {torch.float32: 1024, torch.bfloat16: 128}
+"""Lengths, and tokens in a batch; bfloat16 few: a processor without instructions for it takes seven times as long."""
 SECONDS = 1.2
 """About so long for one comparison."""
 SEED = {"self": 0.5, "cross": 0.8, "co": 1.2, "biological": 2.0}
@@ -66,7 +67,7 @@ def run(json: bool = False, device: str = "cpu") -> int:
 
 def beside_torch(length: int, dtype: torch.dtype, device: str, *, training: bool) -> Iterator[Figure]:
     """Without weights, with padding, with weights: the mean of the heads, as torch gives them by default, and each."""
-    batch = max(1, 1024 // length)
+    batch = max(1, TOGETHER[dtype] // length)
     theirs = nn.MultiheadAttention(WIDTH, HEADS, batch_first=True, device=device, dtype=dtype).train(training)
     ours = SelfAttention.from_torch(theirs)
     x = torch.randn(batch, length, WIDTH, device=device, dtype=dtype)
