@@ -19,6 +19,7 @@ BENCHMARKS = {
     "memory": "what few winners, settling and fast weights buy in meaning, and cost in time",
     "search": "time of one search over 100,000 moments",
     "index": "exact search, graphs beside a tail and bare usearch: time and recall to 100,000 vectors, or a million",
+    "integration": "the processor's modes and switches against one another; memory over 10,000 calls",
     "stream": "the plumbing without models, beside other stream engines",
 }
 """Every measurement, in the order in which all are run; the file is `benchmarks/<name>.py`, `-` as `_`."""
