@@ -33,7 +33,9 @@ class ModalityEmbedding:
             (49, 384); sound: a row per patch (T, 1024).
         metadata: ``native`` the vector in the encoder's own space (text 384, picture 1280, sound 1024), ``labels`` the
             ten most probable [(name, probability)], ``grid`` (rows, columns) of a picture's cells, ``quality`` the
-            parts of the quality score by name, ``error`` why the input could not be read.
+            parts of the quality score by name, ``error`` why the input could not be read, ``truncated`` of a text that was
+            longer than what is read of it, ``shared`` the vector in the space where `embedding` shows it in other
+            dimensions.
         quality_score: of the signal itself, in [0, 1].
         confidence: of the model in what it says, in [0, 1].
     """
@@ -91,7 +93,8 @@ class ModalityAlignment:
 
     Attributes:
         scores: cosine of each pair, keyed ``a|b`` with a < b.
-        z_scores: the same against what unrelated pairs reach; empty until a baseline was measured.
+        z_scores: the same against what unrelated pairs reach, in their deviations; empty where the processor was given no
+            `multimodal.embeddings.CoherenceBaseline` of material like yours (none is shipped).
         quality: the lower of the two qualities of each pair: how far its score can be trusted.
     """
 
@@ -105,7 +108,7 @@ class UnifiedRepresentation:
     """One vector for the whole moment.
 
     Attributes:
-        representation: (B, D).
+        representation: (B, shared_embedding_dim); B is 1 of `UnifiedMultimodalProcessor.process`.
         modality_contributions: share of each modality, sums to 1; empty where nothing could be read.
         alignment_scores: cosine by pair ``a|b``.
         coherence_metrics: ``coherence`` the mean of the pairs, ``lowest`` the worst of them.

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from multimodal import IntegrationConfig, MultimodalInput, UnifiedMultimodalProcessor
+from multimodal.embeddings import TextModalityEncoder
 from multimodal.embeddings.measures import CoherenceBaseline
 from multimodal.embeddings.runtime import low_precision
 from multimodal.errors import ConfigError, InputError
@@ -41,6 +42,12 @@ def test_texts_are_read_up_to_the_limit_and_the_model_reads_256_at_most(processo
     with UnifiedMultimodalProcessor(IntegrationConfig(max_sequence_length=512)) as widest:
         entry = widest.process(MultimodalInput(text=long)).modality_specific_outputs["text"]
         assert (len(entry.features), entry.metadata["truncated"]) == (256, True)
+
+
+@pytest.mark.models
+def test_a_text_is_no_list_of_letters() -> None:
+    with pytest.raises(InputError, match="list"):
+        TextModalityEncoder(device="cpu").encode_batch("hello")
 
 
 @pytest.mark.models
