@@ -43,7 +43,7 @@ def run(json: bool = False, device: str = "cpu", *, names: Sequence[str] = (), s
             else figures_of(name, found[name])
     if not names:
         figures += [*quality_weighting(), *latency(torch.device(device))]
-    notes = [f"{seeds} seeds, ± the standard deviation over them; accuracies are of test data that no model was chosen on",
+    notes = [f"{seeds} seeds, ± the standard deviation over them; accuracies are of test data, after the last training step",
              f"computed on {device}" if device == "cpu" else f"computed on {torch.cuda.get_device_name()}"]
     return report("fusion", figures, notes=notes, as_json=json)
 

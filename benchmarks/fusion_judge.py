@@ -72,8 +72,14 @@ def _missing(task: str, found: Lists) -> list[Figure]:
 
 
 def _noise(task: str, found: Lists) -> list[Figure]:
-    return [_difference(f"{task}: {strategy} over the other half alone", found[strategy], found["only:left"])
-            for strategy in STRATEGIES]
+    """The goal is for the fusion as it would be used: what the held part is better without is left out."""
+    figures = []
+    for strategy in STRATEGIES:
+        name = f"{task}: {strategy} over the other half alone"
+        kept = _difference(name, found[strategy], found["only:left"])
+        figures += [Figure(f"{name}, noise kept", kept.value, POINTS, note=kept.note),
+                    _difference(f"{name}, masked as held part says", found[f"{strategy}/chosen"], found["only:left"])]
+    return figures
 
 
 def _audio_visual(task: str, found: Lists) -> list[Figure]:

@@ -81,16 +81,20 @@ def _measured() -> list[Figure]:
         trials[f"picture {name}"] = (seeing([spoil(one, random) for one in pixels]), heard)
     for name, spoil in SPOILED["sound"].items():
         trials[f"sound {name}"] = (seen, [hearing(spoil(one, random), sample_rate=RATE) for one in samples])
-    figures = []
+    figures, all_apart = [], []
     for name, (pictures, sounds) in trials.items():
         ranks = [_reciprocal(asked, _fused(pictures, sounds, equal)) for equal in (False, True)]
-        apart = ranks[0] - ranks[1]
-        error = float(apart.std(ddof=1)) / len(apart) ** 0.5
+        all_apart.append(ranks[0] - ranks[1])
         quality = [float(np.mean([entry.quality_score for entry in entries])) for entries in (pictures, sounds)]
-        note = (f"± {error:.3f} (standard error); {ranks[0].mean():.3f} and {ranks[1].mean():.3f}, {len(things)} moments; "
-                f"quality of picture {quality[0]:.2f}, of sound {quality[1]:.2f}")
-        figures.append(Figure(f"{NAME}: {name}", float(apart.mean()), "MRR", -round(error, 4), note=note))
-    return figures
+        figures.append(_better(name, all_apart[-1], None, f"{ranks[0].mean():.3f} and {ranks[1].mean():.3f}, {len(things)} "
+                               f"moments; quality of picture {quality[0]:.2f}, of sound {quality[1]:.2f}"))
+    return [*figures, _better("all of these", np.mean(all_apart, axis=0), 0.0, "its condition for being the default")]
+
+
+def _better(name: str, apart: NDArray[np.float64], goal: float | None, note: str) -> Figure:
+    """`apart` (N,): by question."""
+    error = float(apart.std(ddof=1)) / len(apart) ** 0.5
+    return Figure(f"{NAME}: {name}", float(apart.mean()), "MRR", goal, note=f"± {error:.3f} (standard error); {note}")
 
 
 def _things() -> list[tuple[Labelled, Labelled]]:

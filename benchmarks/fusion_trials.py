@@ -16,11 +16,14 @@ from torch.nn import functional
 
 from benchmarks import fusion_tasks as tasks
 from benchmarks.fusion_imbalance import imbalance
-from benchmarks.fusion_training import STRATEGIES, Concatenated, Fused, Task, accuracy, predict, size, train
+from benchmarks.fusion_training import STEPS, STRATEGIES, Concatenated, Fused, Task, accuracy, predict, size, train
 from multimodal.fusion.temperature import fit_temperature
 
 MISSING = 0.5
-"""Modality dropout where modalities will be missing, as the strategies recommend."""
+"""Modality dropout where modalities will be missing or of uneven worth; 0, the strategies' default, elsewhere."""
+
+EASY = 150
+"""Steps of training where two sources show plainly."""
 
 LIKE = "early"
 """The strategy whose size the single classifiers have."""
@@ -38,7 +41,7 @@ def known(kind: str) -> Trial:
         from benchmarks.information import decompose, estimate
 
         task, joint = tasks.known(kind, seed)
-        values, _ = _compared(task.to(device), seed)
+        values, _ = _compared(task.to(device), seed, steps=EASY)
         found = estimate(task.train.features["left"].numpy(), task.train.features["right"].numpy(),
                          task.train.labels.numpy(), cells=2, seed=seed)
         for name, true, estimated in zip(found._fields, decompose(joint), found, strict=True):
@@ -59,7 +62,15 @@ def missing(seed: int, device: torch.device) -> Values:
 
 
 def noise(seed: int, device: torch.device) -> Values:
-    return _compared(tasks.with_noise(tasks.halves(seed), "right", seed).to(device), seed)[0]
+    """Also ``<strategy>/chosen``: with those modalities masked without which the held part is understood better."""
+    task = tasks.with_noise(tasks.halves(seed), "right", seed).to(device)
+    values, models = _compared(task, seed, modality_dropout=MISSING)
+    for strategy in STRATEGIES:
+        model = models[strategy]
+        choices = [{}, *({name: torch.tensor(True, device=device)} for name in task.dims)]
+        lost = [float(functional.cross_entropy(predict(model, task.held, mask=gone), task.held.labels)) for gone in choices]
+        values[f"{strategy}/chosen"] = accuracy(model, task.test, mask=choices[lost.index(min(lost))])
+    return values
 
 
 def audio_visual(seed: int, device: torch.device) -> Values:
@@ -94,29 +105,29 @@ TRIALS: dict[str, Trial] = {
 }
 
 
-def _compared(task: Task, seed: int, **options: Any) -> tuple[Values, dict[str, torch.nn.Module]]:
+def _compared(task: Task, seed: int, steps: int = STEPS, **options: Any) -> tuple[Values, dict[str, torch.nn.Module]]:
     """Every strategy, its MLP, and the single modalities."""
     values: Values = {}
     models: dict[str, torch.nn.Module] = {}
     for strategy in STRATEGIES:
-        models[strategy] = _fused(strategy, task, seed, **options)
-        models[f"mlp:{strategy}"] = _mlp(task, size(models[strategy]), seed)
+        models[strategy] = _fused(strategy, task, seed, steps, **options)
+        models[f"mlp:{strategy}"] = _mlp(task, size(models[strategy]), seed, steps)
     for name in task.dims:
-        models[f"only:{name}"] = _mlp(task.only(name), size(models[LIKE]), seed)
+        models[f"only:{name}"] = _mlp(task.only(name), size(models[LIKE]), seed, steps)
     for name, model in models.items():
         test = task.test.only(name.removeprefix("only:")) if name.startswith("only:") else task.test
         values |= {name: accuracy(model, test), f"{name}/size": size(model)}
     return values, models
 
 
-def _fused(strategy: str, task: Task, seed: int, **options: Any) -> torch.nn.Module:
+def _fused(strategy: str, task: Task, seed: int, steps: int = STEPS, **options: Any) -> torch.nn.Module:
     torch.manual_seed(seed)
-    return train(Fused(strategy, task.dims, task.classes, **options).to(_device(task)), task, seed)
+    return train(Fused(strategy, task.dims, task.classes, **options).to(_device(task)), task, seed, steps=steps)
 
 
-def _mlp(task: Task, parameters: int, seed: int) -> torch.nn.Module:
+def _mlp(task: Task, parameters: int, seed: int, steps: int) -> torch.nn.Module:
     torch.manual_seed(seed)
-    return train(Concatenated(task.dims, task.classes, parameters).to(_device(task)), task, seed)
+    return train(Concatenated(task.dims, task.classes, parameters).to(_device(task)), task, seed, steps=steps)
 
 
 def _device(task: Task) -> torch.device:
