@@ -30,14 +30,19 @@ GROWTH = 16.0
 """MB that 10,000 calls may add: the allocator's own play. A leak of the vectors of one moment alone would add 70."""
 
 
-def run(json: bool, device: str = "auto") -> int:
-    """Print the table; 1 where a goal was missed."""
+def run(
+    json: bool, device: str = "auto", *, moments: int = MOMENTS, repeats: int = REPEATS, calls: int = CALLS,
+    settled: int = SETTLED,
+) -> int:  # fmt: skip
+    """Print the table; 1 where a goal was missed. `settled` calls fill the caches before memory is read."""
     fresh = _moments()
     base = IntegrationConfig(cache_size=0, index_size=0, device=device)  # type: ignore[arg-type]
-    figures = [*_modes(base, fresh), *_switches(base, fresh), *_memory(base)]
+    figures = _modes(base, _take(fresh, moments), repeats)
+    figures += _switches(base, fresh, moments, repeats)
+    figures += _memory(base, calls, settled)
     with _opened(replace(base, mixed_precision=True)) as processor:
         health = processor.health()
-    notes = [health["fingerprint"], f"mixed_precision: {health['precision']}", f"{MOMENTS} moments in each measurement"]
+    notes = [health["fingerprint"], f"mixed_precision: {health['precision']}", f"{moments} moments in each measurement"]
     return report("integration", figures, notes=notes, as_json=json)
 
 
@@ -65,17 +70,18 @@ def _speed(processor: UnifiedMultimodalProcessor, given: list[MultimodalInput], 
     return lambda: rate(len(given), lambda: processor.process(given, mode)).time
 
 
-def _speed_of_new(processor: UnifiedMultimodalProcessor, fresh: Iterator[MultimodalInput]) -> Callable[[], float]:
+def _speed_of_new(
+    processor: UnifiedMultimodalProcessor, fresh: Iterator[MultimodalInput], moments: int
+) -> Callable[[], float]:
     def measure() -> float:
-        return _speed(processor, _take(fresh, MOMENTS), "sequential")()
+        return _speed(processor, _take(fresh, moments), "sequential")()
 
     return measure
 
 
-def _modes(base: IntegrationConfig, fresh: Iterator[MultimodalInput]) -> list[Figure]:
-    given = _take(fresh, MOMENTS)
+def _modes(base: IntegrationConfig, given: list[MultimodalInput], repeats: int) -> list[Figure]:
     with _opened(base) as processor:
-        found = in_turn({mode: _speed(processor, given, mode) for mode in MODES}, REPEATS)
+        found = in_turn({mode: _speed(processor, given, mode) for mode in MODES}, repeats)
         outputs = {mode: processor.process(given[:8], mode) for mode in MODES}
     equal = all(
         torch.equal(a.unified_representation.representation, b.unified_representation.representation)
@@ -91,9 +97,9 @@ def _modes(base: IntegrationConfig, fresh: Iterator[MultimodalInput]) -> list[Fi
     return figures
 
 
-def _switches(base: IntegrationConfig, fresh: Iterator[MultimodalInput]) -> list[Figure]:
+def _switches(base: IntegrationConfig, fresh: Iterator[MultimodalInput], moments: int, repeats: int) -> list[Figure]:
     """Each against the same without it, in turn, as ratios of moments a second."""
-    given = _take(fresh, MOMENTS)
+    given = _take(fresh, moments)
     rows: list[tuple[str, str, dict[str, Any], dict[str, Any], float | None, str]] = [
         ("num_workers 2 over 0", "parallel", {"num_workers": 2}, {"num_workers": 0}, None, "bound by the cores"),
         ("batch_size 16 over 1", "batch", {"batch_size": 16}, {"batch_size": 1}, None, ""),
@@ -106,15 +112,16 @@ def _switches(base: IntegrationConfig, fresh: Iterator[MultimodalInput]) -> list
     figures = []
     for name, mode, changed, plain, goal, note in rows:
         with _opened(replace(base, **changed)) as one, _opened(replace(base, **plain)) as other:
-            found = in_turn({"with": _speed(one, given, mode), "without": _speed(other, given, mode)}, REPEATS)
+            found = in_turn({"with": _speed(one, given, mode), "without": _speed(other, given, mode)}, repeats)
         figures.append(Figure(name, ratio(found["with"], found["without"]), "x", goal, note=note))
     with _opened(replace(base, cache_size=256)) as one, _opened(base) as other:
-        missed = in_turn({"with": _speed_of_new(one, fresh), "without": _speed_of_new(other, fresh)}, REPEATS)
+        new = {"with": _speed_of_new(one, fresh, moments), "without": _speed_of_new(other, fresh, moments)}
+        missed = in_turn(new, repeats)
     cost = ratio(missed["with"], missed["without"])
     return [*figures, Figure("cache_size 256, nothing repeated, over 0", cost, "x", note="what looking up costs")]
 
 
-def _memory(base: IntegrationConfig) -> list[Figure]:
+def _memory(base: IntegrationConfig, calls: int, settled: int) -> list[Figure]:
     """All that keeps something is switched on. Small pictures and no sound, so that 10,000 calls take minutes at most."""
     dice = np.random.default_rng(8)
     config = replace(
@@ -122,8 +129,8 @@ def _memory(base: IntegrationConfig) -> list[Figure]:
     )
     with _opened(config) as processor:
 
-        def some(calls: int) -> None:
-            for number in range(0, calls, 8):
+        def some(how_many: int) -> None:
+            for number in range(0, how_many, 8):
                 given = [
                     MultimodalInput(text=str(dice.random()), image=dice.integers(0, 256, (48, 64, 3), dtype=np.uint8))
                     for _ in range(8)
@@ -135,17 +142,17 @@ def _memory(base: IntegrationConfig) -> list[Figure]:
                         processor.add_real_time_input(one)
                     list(processor.real_time_results())
 
-        some(SETTLED)
+        some(settled)
         gc.collect()
         before = resident()
-        some(CALLS)
+        some(calls)
         gc.collect()
         after = resident()
     if before is None or after is None:
         return [Figure("memory", None, "MB", note="this system does not tell; it is read from /proc")]
     return [
-        Figure(f"resident after {SETTLED:,} calls", before / 1e6, "MB"),
-        Figure(f"resident {CALLS:,} calls later", after / 1e6, "MB"),
+        Figure(f"resident after {settled:,} calls", before / 1e6, "MB"),
+        Figure(f"resident {calls:,} calls later", after / 1e6, "MB"),
         Figure("growth", (after - before) / 1e6, "MB", GROWTH, most=True),
     ]
 
