@@ -126,16 +126,12 @@ def _moments(
 
     opened = [open_recording(path) for path in recordings]
     _pull.ensure_models()
-    plain = replace(config, mind=replace(config.mind, fusion_method="mean", device="cpu", **_unweighted(config)))
+    plain = replace(config, mind=replace(config.mind, fusion_method="mean", weights=None, device="cpu"))
     with open_mind(plain) as mind:
         if store is not None:
             return learning.of_store(store, lambda model: _encoders(model) == _encoders(mind.fingerprint)), mind.fingerprint
         with _counting(say, quiet=quiet) as count:
             return learning.of_recordings(plain, opened, mind, overridden=overridden, on_window=count), mind.fingerprint
-
-
-def _unweighted(config: Config) -> dict[str, Any]:
-    return {"weights": None} if hasattr(config.mind, "weights") else {}
 
 
 def _encoders(fingerprint: str) -> str:
@@ -145,12 +141,14 @@ def _encoders(fingerprint: str) -> str:
 
 def _old(config: Config, out: Path) -> tuple[Strategy | None, str]:
     """The weights in use, and what to call them."""
+    from multimodal.fusion import load_fusion
+    from multimodal.integration.strategies import weights_file
     from multimodal.training import weights_in
 
-    configured: Path | None = getattr(config.mind, "weights", None)
-    for folder in (out, None if configured is None else Path(configured).expanduser()):
-        if (found := weights_in(folder)) is not None:
-            return found, f"what {folder} held"
+    if (found := weights_in(out)) is not None:
+        return found, f"what {out} held"
+    if config.mind.weights is not None:
+        return load_fusion(weights_file(config.mind.weights)), f"what {config.mind.weights} holds"
     return None, "the training-free fusion"
 
 

@@ -110,10 +110,13 @@ class FusionTraining:
     def run(self, on_epoch: Callable[[Epoch], None] = lambda epoch: None) -> list[Epoch]:
         """To its end; the module then has the best weights, those it began with where nothing was better.
 
+        `on_epoch` is told of each epoch as it ends; where it goes on, first of the last one that was.
         Ctrl-C in the middle leaves the last whole epoch in `folder`.
         """
         if not self.history:
             self._note(Epoch(0, float("nan"), self._judge(), True), on_epoch)
+        else:
+            on_epoch(self.history[-1])  # a bar stands where it was
         while not self.finished:
             number = self.history[-1].number + 1
             learned = self._epoch(number)
