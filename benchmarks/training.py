@@ -123,12 +123,12 @@ def _memory() -> list[Figure]:
         found[way] = [float(value) for value in done.stdout.split()]
     plain, less = (found[way][0] - found["start"][0] for way in ("plain", "checkpointed"))
     note = f"{less:.0f} against {plain:.0f} MB beside the program, adaptive, 512 moments; " \
-           f"time × {found['checkpointed'][1] / found['plain'][1]:.1f}"  # fmt: skip
+           f"processor time × {found['checkpointed'][1] / found['plain'][1]:.1f}"  # fmt: skip
     return [Figure("memory of a step with gradient checkpointing", less / plain, "of without", 0.4, True, note)]
 
 
 def _step(way: str) -> None:
-    """One step on made-up vectors; prints the highest resident size in MB and the seconds."""
+    """One step on made-up vectors; prints the highest resident size in MB and seconds of the processor."""
     count, names = 512, ("audio", "image", "text")
     dice = torch.Generator().manual_seed(0)
     vectors = torch.nn.functional.normalize(torch.randn(count, 3, 384, generator=dice), dim=-1)
@@ -136,12 +136,12 @@ def _step(way: str) -> None:
     seen, middle = vectors[:, None].expand(-1, 8, -1, -1), vectors.mean(1)[:, None].expand(-1, 8, -1)
     made_up = Moments(names, seen, torch.ones(count, 3), middle, start, start + 2 * SECOND, torch.zeros_like(start))
     module = STRATEGIES["adaptive"](dict.fromkeys(names, 384), 384, dropout=0.1).train()
-    begun = time.perf_counter()
+    begun = time.process_time()
     if way != "start":
         rows = torch.arange(count)
         value = loss(module, made_up, rows, rows, dice=dice, gradient_checkpointing=way == "checkpointed")
         torch.autograd.backward(value)
-    took = time.perf_counter() - begun
+    took = time.process_time() - begun
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()  # getrusage would count what the parent held
     highest = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
     print(highest / 1024, took)
