@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors.numpy import save_file
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
@@ -21,10 +22,13 @@ from benchmarks.calibration_material import Asked, Item, heard_items, questions,
 from benchmarks.calibration_sentences import SENTENCES
 from multimodal.embeddings import AudioModalityEncoder, ImageModalityEncoder, TextModalityEncoder
 from multimodal.embeddings.conse import Vocabulary
+from multimodal.embeddings.likeness import OwnSpace
 from multimodal.retrieval.calibration import EVIDENCE_FLOOR
 from multimodal.retrieval.relevance import FEATURES, Relevance
 
-TARGET = Path(__file__).parent.parent / "multimodal" / "retrieval" / "data" / "calibration.json"
+LIBRARY = Path(__file__).parent.parent / "multimodal"
+TARGET = LIBRARY / "retrieval" / "data" / "calibration.json"
+MEANS = LIBRARY / "embeddings" / "data" / "own_means.safetensors"
 FIT_HALF = 0
 WRONG = 6.0
 RIGHT_PER_QUESTION, WRONG_PER_QUESTION = 8, 60
@@ -185,7 +189,20 @@ def _rounded(values: Sequence[float]) -> list[float]:
     return [round(value, 4) for value in values]
 
 
+def own_mean(items: Sequence[Item], half: int = FIT_HALF) -> NDArray[np.float32]:
+    """Mean of the views in their encoder's own space, as it is before any mean is taken away; an item counts as one."""
+    return np.mean([np.mean([view.native for view in item.views], 0) for item in items if item.half == half], 0)
+
+
+def measure_means() -> None:
+    """Write what `multimodal.embeddings.likeness` takes away."""
+    image, audio = ImageModalityEncoder(), AudioModalityEncoder()
+    image.own, audio.own = OwnSpace(np.zeros(1280, np.float32)), OwnSpace(np.zeros(1024, np.float32))
+    save_file({"image": own_mean(seen_items(image)), "audio": own_mean(heard_items(audio))}, MEANS)
+
+
 def main() -> None:
+    measure_means()
     image, audio, text = ImageModalityEncoder(), AudioModalityEncoder(), TextModalityEncoder()
     seen, heard = seen_items(image), heard_items(audio)
     fitted = {}

@@ -2,8 +2,8 @@
 
 Each thing asks all others, itself left out; right is what bears the same name, or lies in the same folder of the collection
 ("animals/birds"), or, for sounds, is another part of the same recording. A class of one asks nothing but is among the
-candidates. "Own centred" is the own space less the mean of the collection, which search does not do. mAP: the mean over
-questions of the precision at each right answer.
+candidates. "Features" is the plain cosine of what the encoder's last layer gives, of which the own space is made (see
+`multimodal.embeddings.likeness`). mAP: the mean over questions of the precision at each right answer.
 """
 
 from __future__ import annotations
@@ -27,16 +27,19 @@ from benchmarks.material_labelled import (
     stamp_sounds,
 )
 from multimodal.embeddings import AudioModalityEncoder, ImageModalityEncoder
+from multimodal.embeddings.likeness import OwnSpace
 from multimodal.types import ModalityEmbedding
 
 PART = 2 * RATE
-SPACES = ("own", "own centred", "shared")
+SPACES = ("own", "features", "shared")
 
 
 def measure(seeing: ImageModalityEncoder, hearing: AudioModalityEncoder) -> list[dict[str, Any]]:
     """A row per kind of class."""
+    looks, sounds_like = OwnSpace.shipped("image"), OwnSpace.shipped("audio")
+    seeing.own = hearing.own = _as_they_are
     photos, stamps = [*stamp_photos(), *scene_photos()], stamp_photos()
-    seen = _spaces([seeing(picture(one.path)) for one in photos])
+    seen = _spaces([seeing(picture(one.path)) for one in photos], looks)
     folders = [_folder(one) for one in stamps]
     some = {name: vectors[: len(stamps)] for name, vectors in seen.items()}
     rows = [
@@ -44,7 +47,7 @@ def measure(seeing: ImageModalityEncoder, hearing: AudioModalityEncoder) -> list
         _row("picture→picture", "of one folder", some, folders),
     ]
     sounds = stamp_sounds()
-    heard = _spaces([hearing(sound(one.path), sample_rate=RATE) for one in sounds])
+    heard = _spaces([hearing(sound(one.path), sample_rate=RATE) for one in sounds], sounds_like)
     rows.append(_row("sound→sound", "of one folder", heard, [_folder(one) for one in sounds]))
     parts: list[ModalityEmbedding] = []
     origins: list[int] = []
@@ -53,7 +56,7 @@ def measure(seeing: ImageModalityEncoder, hearing: AudioModalityEncoder) -> list
         starts = [0, len(samples) - PART] if len(samples) >= 2 * PART else []
         parts += [hearing(samples[start : start + PART], sample_rate=RATE) for start in starts]
         origins += [number] * len(starts)
-    rows.append(_row("sound→sound", "of one recording", _spaces(parts), origins))
+    rows.append(_row("sound→sound", "of one recording", _spaces(parts, sounds_like), origins))
     return rows
 
 
@@ -83,16 +86,18 @@ def _row(task: str, classes_are: str, spaces: dict[str, NDArray[Any]], classes: 
     return found | {"gain in mAP": round(found["own mAP"] - found["shared mAP"], 4)}
 
 
-def _spaces(entries: Sequence[ModalityEmbedding]) -> dict[str, NDArray[Any]]:
-    own = np.stack([entry.metadata["native"].numpy() for entry in entries])
-    shared = np.stack([entry.embedding.numpy() for entry in entries])
-    own = own / np.linalg.norm(own, axis=1, keepdims=True).clip(1e-12)
-    centred = own - own.mean(0)
+def _spaces(entries: Sequence[ModalityEmbedding], own: OwnSpace) -> dict[str, NDArray[Any]]:
+    features = np.stack([entry.metadata["native"].numpy() for entry in entries])
     return {
-        "own": own,
-        "own centred": centred / np.linalg.norm(centred, axis=1, keepdims=True).clip(1e-12),
-        "shared": shared,
+        "own": own(features),
+        "features": features / np.linalg.norm(features, axis=1, keepdims=True).clip(1e-12),
+        "shared": np.stack([entry.embedding.numpy() for entry in entries]),
     }
+
+
+def _as_they_are(features: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Instead of an encoder's own space, its features."""
+    return features
 
 
 def _folder(one: Labelled) -> str:

@@ -31,7 +31,7 @@ class ModalityEmbedding:
         embedding: unit vector in the shared space, float32 (D,); zeros where `error` is set.
         features: float32 (T, F). Text: a row per token (T, 384); picture: a row per cell in the shared space, row by row
             (49, 384); sound: a row per patch (T, 1024).
-        metadata: ``native`` the vector in the encoder's own space (text 384, picture 1280, sound 1024), ``labels`` the
+        metadata: ``native`` the unit vector in the encoder's own space (text 384, picture 1280, sound 1024), ``labels`` the
             ten most probable [(name, probability)], ``grid`` (rows, columns) of a picture's cells, ``quality`` the
             parts of the quality score by name, ``error`` why the input could not be read, ``truncated`` of a text that was
             longer than what is read of it, ``shared`` the vector in the space where `embedding` shows it in other

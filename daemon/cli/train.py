@@ -53,8 +53,10 @@ used before stays; 78 wrong configuration; 130 stopped by Ctrl-C."""
 @click.option("--patience", type=click.IntRange(1), default=8, show_default=True,
               help="Epochs without progress on time held back, then it ends.")
 @click.option("--batch-size", type=click.IntRange(2), default=128, show_default=True, help="Moments a step.")
-@click.option("--learning-rate", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=1e-3, show_default=True)
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--learning-rate", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=1e-3, show_default=True,
+              help="Of AdamW.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True,
+              help="Of the weights, the order of moments and what is hidden: the same one learns the same.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
               help="What it is learned on; encoding is done on the CPU, where it gives the same bits every time.")
 @click.option("--gradient-checkpointing", is_flag=True, help="Less memory, more time, the same weights.")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from multimodal.embeddings import models
 from multimodal.embeddings._entry import unreadable
 from multimodal.embeddings.conse import Vocabulary
+from multimodal.embeddings.likeness import OwnSpace
 from multimodal.embeddings.runtime import Device, Runtime, open_runtime
 from multimodal.embeddings.spectrum import resample, spectra
 from multimodal.embeddings.yamnet import FEATURES
@@ -41,6 +42,7 @@ class AudioModalityEncoder:
 
     Attributes:
         vocabulary: the 521 classes it can name.
+        own: what ``metadata["native"]`` is of the mean of the patches' features.
     """
 
     modality = ModalityType.AUDIO
@@ -51,7 +53,8 @@ class AudioModalityEncoder:
         self._runtime = runtime or open_runtime("yamnet", device)
         self._max_duration = max_duration
         self.vocabulary = Vocabulary.load(models.folder_of("yamnet"))
-        self.fingerprint = f"{self._runtime.fingerprint}/conse/seconds-{max_duration}"
+        self.own = OwnSpace.shipped("audio")
+        self.fingerprint = f"{self._runtime.fingerprint}/conse/own-{self.own.fingerprint}/seconds-{max_duration}"
 
     def __call__(self, samples: Any, sample_rate: int = 16_000) -> Any:
         """One sound -> `ModalityEmbedding`; a list of sounds of one rate -> a list of them.
@@ -92,7 +95,7 @@ class AudioModalityEncoder:
         labels = self.vocabulary.top(means, LABELS)
         for (i, quality, count), end, mean, named in zip(heard, ends, means, labels, strict=True):
             own = features[end - count : end]
-            metadata = {"native": torch.from_numpy(own.mean(0)), "labels": named, "quality": quality}
+            metadata = {"native": torch.from_numpy(self.own(own.mean(0))), "labels": named, "quality": quality}
             results[i] = ModalityEmbedding(
                 self.modality, torch.from_numpy(self.vocabulary.place(mean, TOP_CLASSES)), torch.from_numpy(own),
                 metadata, quality["quality"], named[0][1],

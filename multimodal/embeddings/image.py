@@ -13,6 +13,7 @@ from multimodal.embeddings import models
 from multimodal.embeddings._entry import unreadable
 from multimodal.embeddings.conse import Vocabulary
 from multimodal.embeddings.efficientnet import FEATURES
+from multimodal.embeddings.likeness import OwnSpace
 from multimodal.embeddings.runtime import Device, Runtime, open_runtime
 from multimodal.errors import InputError
 from multimodal.quality import image_quality
@@ -37,6 +38,7 @@ class ImageModalityEncoder:
 
     Attributes:
         vocabulary: the 1000 classes it can name.
+        own: what ``metadata["native"]`` is of the features.
     """
 
     modality = ModalityType.IMAGE
@@ -44,7 +46,8 @@ class ImageModalityEncoder:
     def __init__(self, *, device: Device = "auto", runtime: Runtime | None = None) -> None:
         self._runtime = runtime or open_runtime("efficientnet-lite0", device)
         self.vocabulary = Vocabulary.load(models.folder_of("efficientnet-lite0"))
-        self.fingerprint = f"{self._runtime.fingerprint}/conse"
+        self.own = OwnSpace.shipped("image")
+        self.fingerprint = f"{self._runtime.fingerprint}/conse/own-{self.own.fingerprint}"
 
     def __call__(self, images: Any) -> Any:
         """One picture -> `ModalityEmbedding`; a list of pictures -> a list of them.
@@ -77,7 +80,8 @@ class ImageModalityEncoder:
         labels = self.vocabulary.top(probabilities, LABELS)
         rows = zip(
             places, block, labels,
-            torch.from_numpy(embeddings).unbind(), torch.from_numpy(native).unbind(), torch.from_numpy(cells).unbind(),
+            torch.from_numpy(embeddings).unbind(), torch.from_numpy(self.own(native)).unbind(),
+            torch.from_numpy(cells).unbind(),
             strict=True,
         )  # fmt: skip
         for i, pixels, named, vector, own, grid in rows:

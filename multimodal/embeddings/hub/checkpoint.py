@@ -86,7 +86,7 @@ def find(
     name: str, *, device: Device = "auto", local_files_only: bool = False, revision: str | None = None,
     dtype: str = "float32",
 ) -> Checkpoint:  # fmt: skip
-    """The checkpoint of that name: a folder on this disk, else one on the hub.
+    """The checkpoint of that name: a folder on this disk, else one on the hub, also as ``owner/name@revision``.
 
     Raises:
         ConfigError: device or dtype unknown, or "cuda" without CUDA.
@@ -100,7 +100,8 @@ def find(
         raise ConfigError("device is 'cuda', but torch sees no CUDA device here; use 'auto' or 'cpu'")
     folder = Path(name).expanduser()
     if not folder.is_dir():
-        folder = _fetch(name, local_files_only=local_files_only, revision=revision)
+        repository, _, asked = name.partition("@")
+        folder = _fetch(repository, local_files_only=local_files_only, revision=revision or asked or None)
     config = read_json(_inner(folder) / "config.json")
     if not any(folder.rglob("*.safetensors")):
         raise ModelFetchError(f"{name} holds no *.safetensors: weights in other formats can run code and are not read")
