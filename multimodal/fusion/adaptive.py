@@ -9,14 +9,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from multimodal.fusion.bilinear import BilinearResidual
+from multimodal.fusion.bilinear import RANK, BilinearResidual
 from multimodal.fusion.checks import checked_count, checked_share
 from multimodal.fusion.early import EarlyResidual
 from multimodal.fusion.hierarchical import HierarchicalResidual, checked_heads
 from multimodal.fusion.intake import Intake
 from multimodal.fusion.late import LateResidual
 from multimodal.fusion.residual import around_mean, zero_linear
-from multimodal.fusion.stand_in import StandIn
+from multimodal.fusion.stand_in import StandIn, inner_width
 
 EXPERTS = ("early", "late", "hierarchical", "bilinear")
 _TOGETHER = ("bilinear",)
@@ -60,7 +60,7 @@ class AdaptiveFusion(nn.Module):
         *,
         top_k: int | None = None,
         num_heads: int | None = None,
-        rank: int = 8,
+        rank: int = RANK,
         dropout: float = 0.0,
         attention_dropout: float | None = None,
         modality_dropout: float = 0.0,
@@ -125,8 +125,8 @@ class AdaptiveResidual(nn.Module):
             }
         )
         self.stand_in = StandIn(modalities, hidden_dim)
-        self.hidden = nn.Linear(modalities * (hidden_dim + 1), hidden_dim)
-        self.gate = zero_linear(hidden_dim, len(EXPERTS))
+        self.hidden = nn.Linear(modalities * (hidden_dim + 1), inner_width(hidden_dim))
+        self.gate = zero_linear(self.hidden.out_features, len(EXPERTS))
         together = torch.tensor([name in _TOGETHER for name in EXPERTS])
         self.register_buffer("_together", together, persistent=False)
         self._together: Tensor

@@ -16,28 +16,31 @@ from torch import Tensor, nn
 from multimodal.fusion.checks import checked_count, checked_share
 from multimodal.fusion.intake import Intake
 from multimodal.fusion.residual import around_mean
-from multimodal.fusion.stand_in import Own, StandIn
+from multimodal.fusion.stand_in import Own, StandIn, inner_width
+
+RANK = 64
 
 
 class BilinearFusion(nn.Module):
     """The tensor product of all modalities, each with a 1 appended, contracted with a low-rank tensor.
 
         residual = W . ([x_1, 1] (x) ... (x) [x_M, 1])              (Tensor Fusion, arXiv:1707.07250)
-        W        = sum_r w_r * (F_r1 (x) ... (x) F_rM)              (low rank, arXiv:1806.00064)
+        W        = sum_r f_r1 (x) ... (x) f_rM (x) w_r              (low rank, arXiv:1806.00064)
 
-    so that residual = sum_r w_r * prod_m (F_rm [x_m, 1]), and W is never made. x_m is the modality as its own small MLP
-    embeds it, as in both papers. The appended 1 keeps every product of fewer modalities too, down to each one alone. It
-    learns the XOR of two signs, with a linear head on the result.
+    so that residual = sum_r w_r prod_m (f_rm . [x_m, 1]), and W is never made. The paper has R such terms for each number of
+    the result; here the R terms are shared by all H, w_r saying what each means to them (as in arXiv:1610.04325): H times
+    fewer factors. x_m is the modality as its own small MLP embeds it, as in both papers. The appended 1 keeps every product
+    of fewer modalities too, down to each one alone. It learns the XOR of two signs, with a linear head on the result.
 
-    The rank weights w start at zero: untrained, the result is the mean of the projected modalities weighted by quality.
+    The rows w start at zero: untrained, the result is the mean of the projected modalities weighted by quality.
     ``contributions`` mix each modality's share in the mean with its effect on the residual, measured by leaving it out
     (`residual.around_mean`). Tokens enter as their masked mean.
 
     Args:
         modality_dims: dimension of each modality by name.
         hidden_dim: H, of the result.
-        rank: R, of the tensor, which has M R (H + 1) H parameters.
-        width: of the hidden layer of each modality's own MLP; H where None.
+        rank: R, of the tensor, which has R (M (H + 1) + H) parameters.
+        width: of the hidden layer of each modality's own MLP; H, but at most 128, where None.
         dropout: of that hidden layer and of the products, in training.
         modality_dropout: in training, probability that a present modality is taken for absent (never the last one).
     """
@@ -47,7 +50,7 @@ class BilinearFusion(nn.Module):
         modality_dims: Mapping[str, int],
         hidden_dim: int = 512,
         *,
-        rank: int = 8,
+        rank: int = RANK,
         width: int | None = None,
         dropout: float = 0.0,
         modality_dropout: float = 0.0,
@@ -78,22 +81,22 @@ class BilinearResidual(nn.Module):
     """(vectors (B, M, H), quality (B, M)) -> residual (B, H)."""
 
     def __init__(
-        self, modalities: int, hidden_dim: int, *, rank: int = 8, width: int | None = None, dropout: float = 0.0
+        self, modalities: int, hidden_dim: int, *, rank: int = RANK, width: int | None = None, dropout: float = 0.0
     ) -> None:
         super().__init__()
         checked_count("rank", rank)
-        width = hidden_dim if width is None else checked_count("width", width)
+        width = inner_width(hidden_dim) if width is None else checked_count("width", width)
         self.stand_in = StandIn(modalities, hidden_dim)
         self.own = Own(modalities, hidden_dim, width, dropout=checked_share("dropout", dropout))
-        self.factors = nn.Parameter(torch.randn(modalities, rank, hidden_dim, hidden_dim) / math.sqrt(hidden_dim))
-        self.ones = nn.Parameter(torch.randn(modalities, rank, hidden_dim))  # the rows of the factors for the 1
+        self.factors = nn.Parameter(torch.randn(modalities, hidden_dim, rank) / math.sqrt(hidden_dim))
+        self.ones = nn.Parameter(torch.randn(modalities, rank))  # the rows of the factors for the 1
         self.weights = nn.Parameter(torch.zeros(rank, hidden_dim))
         self.drop = nn.Dropout(dropout)
 
     def forward(self, vectors: Tensor, quality: Tensor) -> tuple[Tensor, dict[str, Any]]:
-        seen = torch.einsum("bmh,mrho->bmro", self.embed(vectors, quality), self.factors) + self.ones  # (B, M, R, H)
-        product = self.drop(reduce(torch.mul, seen.unbind(1)))  # M of (B, R, H) -> (B, R, H)
-        return (product * self.weights).sum(1), {}
+        seen = torch.einsum("bmh,mhr->bmr", self.embed(vectors, quality), self.factors) + self.ones  # (B, M, R)
+        product = self.drop(reduce(torch.mul, seen.unbind(1)))  # M of (B, R) -> (B, R)
+        return product @ self.weights, {}
 
     def embed(self, vectors: Tensor, quality: Tensor) -> Tensor:
         """The x_m of the product, (B, M, H)."""
@@ -103,9 +106,9 @@ class BilinearResidual(nn.Module):
 
     def full_tensor(self) -> Tensor:
         """See `BilinearFusion.full_tensor`."""
-        rows = torch.cat([self.factors, self.ones[:, :, None]], 2)  # (M, R, H + 1, H)
-        tensor = self.weights  # (R, H)
-        for m, factor in enumerate(rows):
-            shape = (factor.shape[0], *[1] * m, *factor.shape[1:])
-            tensor = tensor.unsqueeze(-2) * factor.view(shape)  # (R, .., H) -> (R, .., H + 1, H)
-        return tensor.sum(0)
+        rows = torch.cat([self.factors, self.ones[:, None]], 1)  # (M, H + 1, R)
+        tensor = self.weights.T  # (H, R)
+        for factor in rows.flip(0):
+            shape = (len(factor), *[1] * (tensor.ndim - 1), factor.shape[1])
+            tensor = tensor * factor.view(shape)  # (.., H, R) -> (H + 1, .., H, R)
+        return tensor.sum(-1)

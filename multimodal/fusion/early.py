@@ -11,7 +11,7 @@ from torch.nn import functional
 from multimodal.fusion.checks import checked_count, checked_share
 from multimodal.fusion.intake import Intake
 from multimodal.fusion.residual import around_mean, zero_linear
-from multimodal.fusion.stand_in import StandIn
+from multimodal.fusion.stand_in import StandIn, inner_width
 
 
 class EarlyFusion(nn.Module):
@@ -24,7 +24,7 @@ class EarlyFusion(nn.Module):
     Args:
         modality_dims: dimension of each modality by name.
         hidden_dim: H, of the result.
-        width: of the hidden layer; H where None.
+        width: of the hidden layer; H, but at most 128, where None.
         dropout: of the hidden layer, in training.
         modality_dropout: in training, probability that a present modality is taken for absent (never the last one). It is
             what teaches the vectors that stand in for the absent: use 0.1 to 0.3 where modalities will be missing.
@@ -62,7 +62,7 @@ class EarlyResidual(nn.Module):
 
     def __init__(self, modalities: int, hidden_dim: int, *, width: int | None = None, dropout: float = 0.0) -> None:
         super().__init__()
-        width = hidden_dim if width is None else checked_count("width", width)
+        width = inner_width(hidden_dim) if width is None else checked_count("width", width)
         self.stand_in = StandIn(modalities, hidden_dim)
         self.hidden = nn.Linear(modalities * hidden_dim, width)
         self.drop = nn.Dropout(checked_share("dropout", dropout))

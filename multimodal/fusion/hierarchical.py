@@ -19,7 +19,7 @@ from multimodal.errors import ConfigError
 from multimodal.fusion.checks import checked_count, checked_share
 from multimodal.fusion.intake import Intake
 from multimodal.fusion.residual import around_mean, zero_linear
-from multimodal.fusion.stand_in import StandIn
+from multimodal.fusion.stand_in import StandIn, inner_width
 from multimodal.fusion.tokens import TokenPool
 
 
@@ -89,7 +89,10 @@ class HierarchicalFusion(nn.Module):
 
 
 class HierarchicalResidual(nn.Module):
-    """(vectors (B, M, H), quality (B, M)) -> residual (B, H); tells ``routing`` (B, P + M)."""
+    """(vectors (B, M, H), quality (B, M)) -> residual (B, H); tells ``routing`` (B, P + M).
+
+    It works in the width W of at most 128 (`inner_width`), a multiple of the heads.
+    """
 
     def __init__(
         self, modalities: int, hidden_dim: int, *, num_heads: int, dropout: float = 0.0, attention_dropout: float = 0.0
@@ -103,47 +106,49 @@ class HierarchicalResidual(nn.Module):
         self.register_buffer("strangers", strangers.repeat_interleave(2, 0), persistent=False)  # (2 * P, M)
         self.strangers: Tensor
         self.stand_in = StandIn(modalities, hidden_dim)
-        self.place = nn.Parameter(torch.randn(modalities, hidden_dim) / math.sqrt(hidden_dim))
-        self.query_key_value = nn.Linear(hidden_dim, 3 * hidden_dim)
+        width = max(inner_width(hidden_dim) // num_heads, 1) * num_heads
+        self.enter = nn.Identity() if width == hidden_dim else nn.Linear(hidden_dim, width, bias=False)
+        self.place = nn.Parameter(torch.randn(modalities, width) / math.sqrt(width))
+        self.query_key_value = nn.Linear(width, 3 * width)
         self.read = nn.Sequential(
-            nn.Linear(2 * hidden_dim, hidden_dim),
+            nn.Linear(2 * width, width),
             nn.GELU(),
             nn.Dropout(checked_share("dropout", dropout)),
-            nn.Linear(hidden_dim, hidden_dim),
+            nn.Linear(width, width),
         )
-        self.query = nn.Parameter(torch.randn(hidden_dim) / math.sqrt(hidden_dim))
-        self.key_value = nn.Linear(hidden_dim, 2 * hidden_dim)
-        self.hidden = nn.Linear(hidden_dim, hidden_dim)
-        self.out = zero_linear(hidden_dim, hidden_dim)
+        self.query = nn.Parameter(torch.randn(width) / math.sqrt(width))
+        self.key_value = nn.Linear(width, 2 * width)
+        self.hidden = nn.Linear(width, width)
+        self.out = zero_linear(width, hidden_dim)
 
     def forward(self, vectors: Tensor, quality: Tensor) -> tuple[Tensor, dict[str, Any]]:
         believed = self.stand_in.believed(quality)
         worth = believed.clamp_min(torch.finfo(quality.dtype).tiny).log()  # (B, M)
         pairs = self._meet(vectors, quality, worth)
-        absent = self.stand_in.absent.to(pairs.dtype).expand(len(vectors), -1, -1)  # (M, H) -> (B, M, H)
-        candidates = torch.cat([pairs, absent], 1)  # (B, P + M, H)
+        absent = self.enter(self.stand_in.absent).to(pairs.dtype).expand(len(vectors), -1, -1)  # (M, H) -> (B, M, W)
+        candidates = torch.cat([pairs, absent], 1)  # (B, P + M, W)
         lack = (1 - believed).clamp_min(torch.finfo(quality.dtype).tiny).log()
         bias = torch.cat([worth[:, self.members].amin(-1), lack], 1)  # (B, P + M)
         ignore = torch.cat([(quality[:, self.members] == 0).any(-1), believed == 1], 1)
         key, value = self.key_value(candidates).chunk(2, -1)
-        query = self.query.to(key.dtype).expand(len(vectors), 1, -1)  # (H,) -> (B, 1, H)
+        query = self.query.to(key.dtype).expand(len(vectors), 1, -1)  # (W,) -> (B, 1, W)
         whole, weights = self._attend(
             query, key, value, ignore=ignore[:, None, None], bias=bias[:, None, None], need_weights=True
         )
-        residual = self.out(functional.gelu(self.hidden(whole)))[:, 0]  # (B, 1, H) -> (B, H)
+        residual = self.out(functional.gelu(self.hidden(whole)))[:, 0]  # (B, 1, W) -> (B, H)
         return residual, {"routing": None if weights is None else weights.mean(1)[:, 0]}
 
     def _meet(self, vectors: Tensor, quality: Tensor, worth: Tensor) -> Tensor:
-        """(B, M, H) -> (B, P, H): each pair as its two members see each other.
+        """(B, M, H) -> (B, P, W): each pair as its two members see each other.
 
         One attention for all pairs: 2 P queries over M keys, each query allowed the two members of its pair.
         """
-        x = self.stand_in.norm(vectors) + self.place
-        query, key, value = self.query_key_value(x).chunk(3, -1)  # each (B, M, H)
+        x = self.enter(self.stand_in.norm(vectors)) + self.place
+        query, key, value = self.query_key_value(x).chunk(3, -1)  # each (B, M, W)
         asking = self.members.flatten()  # (P, 2) -> (2 * P,)
         absent = (quality == 0)[:, None, None]  # (B, M) -> (B, 1, 1, M)
         met, _ = self._attend(query[:, asking], key, value, ignore=absent | self.strangers, bias=worth[:, None, None])
-        both = (x[:, asking] + met).reshape(len(x), len(self.pairs), -1)  # (B, 2 * P, H) -> (B, P, 2 * H)
+        both = (x[:, asking] + met).reshape(len(x), len(self.pairs), -1)  # (B, 2 * P, W) -> (B, P, 2 * W)
         read: Tensor = self.read(both)
         return read
 

@@ -17,7 +17,7 @@ from multimodal.errors import ConfigError, InputError
 from multimodal.fusion.checks import checked_count, checked_share
 from multimodal.fusion.intake import Intake, shares_of, weighted_sum
 from multimodal.fusion.residual import around_mean
-from multimodal.fusion.stand_in import Own, StandIn
+from multimodal.fusion.stand_in import Own, StandIn, inner_width
 from multimodal.fusion.temperature import fit_temperature
 
 FUSED = "fused"
@@ -44,7 +44,7 @@ class LateFusion(nn.Module):
         modality_dims: dimension of each modality by name.
         hidden_dim: H, of the result.
         num_classes: C, or None.
-        width: of the hidden layer of each modality's own MLP; H where None.
+        width: of the hidden layer of each modality's own MLP; H, but at most 128, where None.
         dropout: of that hidden layer, in training.
         modality_dropout: in training, probability that a present modality is taken for absent (never the last one).
     """
@@ -156,7 +156,7 @@ class LateResidual(nn.Module):
 
     def __init__(self, modalities: int, hidden_dim: int, *, width: int | None = None, dropout: float = 0.0) -> None:
         super().__init__()
-        width = hidden_dim if width is None else checked_count("width", width)
+        width = inner_width(hidden_dim) if width is None else checked_count("width", width)
         self.stand_in = StandIn(modalities, hidden_dim)
         self.logit = nn.Parameter(torch.zeros(modalities))
         self.own = Own(modalities, hidden_dim, width, dropout=checked_share("dropout", dropout))

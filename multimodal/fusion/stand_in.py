@@ -14,6 +14,8 @@ from torch.nn import functional
 EPSILON = 1e-5
 _TRUST = 0.25
 
+_WIDEST = 128
+
 
 class StandIn(nn.Module):
     """x -> absent + q^e (norm(x) g - absent), by modality: the normed input at q = 1, the learned absent vector at q = 0.
@@ -52,6 +54,11 @@ class StandIn(nn.Module):
             quality.masked_fill(nothing, 1).pow(self.log_exponent.to(quality.dtype).exp()).masked_fill(nothing, 0)
         )
         return torch.lerp(self.absent.expand_as(normed), normed, believed[..., None].to(normed.dtype))
+
+
+def inner_width(hidden_dim: int) -> int:
+    """Of hidden layers where none is asked for: a residual of rank 128 says enough, and a moment is fused in time."""
+    return min(hidden_dim, _WIDEST)
 
 
 class Own(nn.Module):
