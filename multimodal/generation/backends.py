@@ -130,5 +130,6 @@ def _folder(name: str, *, local_files_only: bool, revision: str | None) -> Path:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelFetchError(f"{index} cannot be read as the list of a pipeline's parts: {error}") from error
     if not isinstance(kind, str):
-        raise ModelFetchError(f"{name} wants to run a pipeline of its own ({kind[0]}.py); that is never done")
+        own = f"{kind[0]}.py" if isinstance(kind, list) and kind else repr(kind)
+        raise ModelFetchError(f"{name} wants to run a pipeline of its own ({own}); that is never done")
     return folder

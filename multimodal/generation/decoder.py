@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
-from multimodal.errors import ModelMissingError
+from multimodal.errors import ModelFetchError, ModelMissingError
 from multimodal.generation.basis import Basis
 from multimodal.generation.enlarge import Enlarger
 from multimodal.generation.flow import sample
@@ -74,12 +75,16 @@ def load(kind: str, path: Path | None = None) -> Decoder:
 
     Raises:
         ModelMissingError: the file is not there.
+        ModelFetchError: it is damaged, or of another decoder.
     """
     path = path or place_of(kind)
     if not path.is_file():
         raise ModelMissingError(f"{path} is not there: `python -m benchmarks.generation_fit {kind} --install` makes it")
     decoder = Decoder(kind)
-    decoder.load_state_dict({name: tensor.float() for name, tensor in load_file(path).items()})
+    try:
+        decoder.load_state_dict({name: tensor.float() for name, tensor in load_file(path).items()})
+    except (SafetensorError, RuntimeError) as error:
+        raise ModelFetchError(f"{path} holds no decoder of {kind}: {str(error).splitlines()[0]}") from error
     return decoder.eval().requires_grad_(False)
 
 

@@ -59,6 +59,7 @@ class TextToImageGenerator:
     Raises:
         ConfigError: an unknown backend; diffusers without a model.
         ModelMissingError: the weights are not on this disk, or diffusers is not installed.
+        ModelFetchError: what is there is no such model.
     """
 
     def __init__(

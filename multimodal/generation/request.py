@@ -43,6 +43,8 @@ class Request:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < lowest:
                 raise ConfigError(f"{name} is {value!r}, expected a whole number of at least {lowest}")
+        if self.seed + self.count > 2**64:
+            raise ConfigError(f"seed is {self.seed}, expected a whole number below 2**64, and so for each of {self.count}")
         if not isinstance(self.guidance, (int, float)) or not 0 <= self.guidance <= 100:
             raise ConfigError(f"guidance is {self.guidance!r}, expected a number from 0 to 100; 1 is none")
 

@@ -60,7 +60,7 @@ class ImageToAudioGenerator:
         local_files_only, revision, dtype: as in `TextToImageGenerator`.
 
     Raises:
-        ConfigError, ModelMissingError: as `TextToImageGenerator`.
+        ConfigError, ModelMissingError, ModelFetchError: as `TextToImageGenerator`.
     """
 
     def __init__(

@@ -68,7 +68,7 @@ class IntegrationConfig:
             nothing changes and `health()` says so. The fingerprint follows.
         num_workers: threads of mode "parallel"; 0 does everything in the calling thread.
         enable_real_time_processing: takes `add_real_time_input`.
-        use_attention_visualization: keeps the attention of the last moments for `visualize_attention()`.
+        use_attention_visualization: keeps the attention of the last moment for `visualize_attention()`.
         debug: checks that every number is finite, and logs each step to the logger ``multimodal.integration``.
         cache_size: encodings kept for inputs that come again, newest used last; 0 keeps none.
         gradient_checkpointing: less memory for activations in training, see `training`.
@@ -159,8 +159,8 @@ def _problem(name: str, value: Any) -> str | None:  # noqa: PLR0912 - a rule for
     elif name == "max_image_size":
         if not (isinstance(value, tuple) and len(value) == 2 and all(_whole(side) and side > 0 for side in value)):
             expected = "(height, width), two whole numbers above 0"
-    elif not _number(value) or not value > 0:  # max_audio_duration
-        expected = "seconds, a number above 0"
+    elif not _number(value) or not 0 < value <= 1e9:  # max_audio_duration
+        expected = "seconds, a number above 0, 1e9 at most"
     return None if expected is None else f"{name} is {value!r}, expected {expected}"
 
 

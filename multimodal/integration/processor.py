@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -32,9 +31,6 @@ from multimodal.types import ModalityEmbedding, ModalityType, MultimodalInput, M
 if TYPE_CHECKING:
     from multimodal.retrieval.retriever import RetrievalResult
     from multimodal.visualization.visualizer import Drawn
-
-KEPT_MAPS = 64
-"""Moments whose attention is kept under `use_attention_visualization`."""
 
 _log = logging.getLogger("multimodal.integration")
 
@@ -64,7 +60,7 @@ class UnifiedMultimodalProcessor:
         self._queue = RealTimeQueue(
             lambda given: self._attempt(given, "batch"), size=c.queue_size, batch=c.batch_size, overflow=c.queue_overflow
         )
-        self._seen: deque[Seen] = deque(maxlen=KEPT_MAPS)
+        self._seen: Seen | None = None
 
     def initialize(self) -> None:
         """Open the encoders and the fusion; a second call does nothing.
@@ -219,7 +215,7 @@ class UnifiedMultimodalProcessor:
         if not self.config.use_attention_visualization:
             raise ConfigError("use_attention_visualization is False: no attention is kept; give the output of process()")
         with self._lock:
-            last = self._seen[-1] if self._seen else None
+            last = self._seen
         if last is None:
             raise InputError("no moment with attention was processed yet")
         return draw(last, output_dir, title)
@@ -275,7 +271,7 @@ class UnifiedMultimodalProcessor:
         self._queue.close()
         with self._lock:
             opened, self._opened, self._closed = self._opened, None, True
-            self._seen.clear()
+            self._seen = None
         if opened is not None:
             opened.modes.close()
             self._free()
@@ -337,7 +333,7 @@ class UnifiedMultimodalProcessor:
         if self.config.use_attention_visualization and made.attention_analysis.weights:
             picture = kept_picture(parts[ModalityType.IMAGE], self.config.max_image_size)
             with self._lock:
-                self._seen.append(Seen(made.attention_analysis, fused.contributions, picture))
+                self._seen = Seen(made.attention_analysis, fused.contributions, picture)
         return made
 
     def _free(self) -> None:

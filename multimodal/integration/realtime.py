@@ -99,11 +99,12 @@ class RealTimeQueue:
         """Those without a callback, in order, each to one taker.
 
         It ends when nothing is under way any more; with `wait`, when the queue is closed and empty. After `timeout` seconds
-        without a result it ends in any case.
+        without a result it ends in any case. A callback, which would wait for itself, does not wait.
         """
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._results or self._over(wait), timeout)
+                if self._worker is not threading.current_thread():
+                    self._changed.wait_for(lambda: self._results or self._over(wait), timeout)
                 if not self._results:
                     return
                 result = self._results.popleft()
@@ -178,7 +179,7 @@ class RealTimeQueue:
         if one.callback is not None:
             try:
                 one.callback(result)
-            except Exception:
+            except BaseException:  # SystemExit too: the inputs behind it would wait for ever
                 broken = True
                 _log.exception("real_time_callback_failed", extra={"sequence": one.sequence})
         with self._changed:

@@ -25,11 +25,11 @@ class SemanticSimilarityRetriever(Retriever):
 
     Args:
         embedding_dim: D of the space; 384 for the embedded encoders.
-        rank: of the similarity that `learn` fits (see `LearnedSimilarity`).
+        rank: of the similarity that `learn` fits (see `LearnedSimilarity`), never more than `embedding_dim`.
         calibration: "embedded" for what was shipped for words to words in 384 dimensions.
 
     Raises:
-        ConfigError: a dimension below 1, or a rank above it.
+        ConfigError: a dimension below 1, or a rank below 0.
     """
 
     kind = "semantic"

@@ -60,8 +60,8 @@ class LearnedSimilarity(nn.Module):
 
     def __init__(self, dimension: int, rank: int = 16) -> None:
         super().__init__()
-        if dimension < 1 or not 0 <= rank <= dimension:
-            raise ConfigError(f"dimension is above 0 and rank from 0 to it, not {dimension} and {rank}")
+        if not (isinstance(dimension, int) and isinstance(rank, int)) or dimension < 1 or not 0 <= rank <= dimension:
+            raise ConfigError(f"dimension is a whole number above 0 and rank from 0 to it, not {dimension!r} and {rank!r}")
         self.scale = nn.Parameter(torch.ones(dimension))  # d (D,)
         self.up = nn.Parameter(torch.zeros(dimension, rank))  # U (D, R)
         self.down = nn.Parameter(torch.randn(dimension, rank, generator=torch.Generator().manual_seed(0)) / dimension**0.5)

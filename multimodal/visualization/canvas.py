@@ -27,6 +27,7 @@ PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F
 
 MODALITY_COLOURS = {"text": PALETTE[0], "image": PALETTE[1], "audio": PALETTE[2]}
 LONGEST_LABEL = 24
+_LONGEST_NAME = 240  # bytes, of the 255 that file systems allow
 POINTS = 8
 """Size of all labels."""
 
@@ -82,16 +83,20 @@ def write(made: Any, folder: Path, name: str, kind: str) -> Path:
 
 def slug(name: str) -> str:
     """A name for a file: letters and digits of any script, else dashes."""
-    return re.sub(r"[\W_]+", "-", name.lower()).strip("-")[:80] or "figure"
+    dashed = re.sub(r"[\W_]+", "-", name.lower()).strip("-")[:80]
+    return dashed.encode()[:_LONGEST_NAME].decode(errors="ignore") or "figure"
 
 
 def numbers(values: Any, what: str) -> Floats:
     """A tensor or array -> float64 on the CPU.
 
     Raises:
-        InputError: NaN or infinity in it, or nothing at all.
+        InputError: no numbers, rows of unequal length, NaN or infinity in it, or nothing at all.
     """
-    array = values.detach().to("cpu").double().numpy() if isinstance(values, Tensor) else np.asarray(values, np.float64)
+    try:
+        array = values.detach().to("cpu").double().numpy() if isinstance(values, Tensor) else np.asarray(values, np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{what}: {error}") from error
     if array.size == 0:
         raise InputError(f"{what}: there is nothing in {array.shape}")
     if not np.isfinite(array).all():

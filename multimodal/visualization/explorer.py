@@ -9,6 +9,7 @@ import base64
 import hashlib
 import html
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
@@ -88,14 +89,11 @@ def explorer(moments: Sequence[Moment], title: str = "Moments") -> str:
     data = json.dumps(document, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")  # no text ends the element
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
-    return (
-        _asset("explorer.html")
-        .replace("{{policy}}", html.escape(policy, quote=True).replace("&#x27;", "'"))
-        .replace("{{style}}", style)
-        .replace("{{script}}", script)
-        .replace("{{title}}", html.escape(" ".join(title.split())))
-        .replace("{{data}}", data)
-    )
+    parts = {
+        "policy": html.escape(policy, quote=True).replace("&#x27;", "'"), "style": style, "script": script,
+        "title": html.escape(" ".join(title.split())), "data": data,
+    }  # fmt: skip
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], _asset("explorer.html"))
 
 
 def picture_uri(picture: Any) -> tuple[str, int, int]:

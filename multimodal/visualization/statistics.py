@@ -25,9 +25,10 @@ class AttentionStatistics:
         zeros: share of the weights that are exactly 0.
         mean_entropy: over its highest value log Tk, in [0, 1]; 0 where there is one key.
         mean_peak: mean of `peak`.
+        mean_effective_keys: mean of `effective_keys`.
         empty_rows: how many rows have no weight.
         disagreement: mean Jensen-Shannon divergence between the heads' rows and their mean, in nats, 0 where all agree;
-            None for one head.
+            over the rows that no head leaves empty; None for one head.
     """
 
     entropy: Floats
@@ -36,13 +37,14 @@ class AttentionStatistics:
     zeros: float
     mean_entropy: float
     mean_peak: float
+    mean_effective_keys: float
     empty_rows: int
     disagreement: float | None
 
     def summary(self) -> dict[str, float]:
         """The single numbers, by name."""
         named = {
-            "mean entropy, 0 to 1": self.mean_entropy, "mean effective keys": float(self.effective_keys.mean()),
+            "mean entropy, 0 to 1": self.mean_entropy, "mean effective keys": self.mean_effective_keys,
             "mean of the largest share": self.mean_peak, "share of zeros": self.zeros, "empty rows": float(self.empty_rows),
         }  # fmt: skip
         return named if self.disagreement is None else {**named, "disagreement of heads, nats": self.disagreement}
@@ -64,15 +66,19 @@ def attention_statistics(attention_weights: Any) -> AttentionStatistics:
     most = np.log(heads.shape[-1])
     full = ~empty
     some = bool(full.any())
+    effective = np.where(empty, 0.0, np.exp(entropy))
+    shared = full.all(0)  # (H, Tq) -> (Tq,)
+    divergence = (_entropy(heads.mean(0)) - entropy.mean(0)).clip(0)[shared]
     return AttentionStatistics(
         entropy=entropy,
-        effective_keys=np.where(empty, 0.0, np.exp(entropy)),
+        effective_keys=effective,
         peak=heads.max(-1),
         zeros=float((heads == 0).mean()),
         mean_entropy=float(entropy[full].mean() / most) if most > 0 and some else 0.0,
         mean_peak=float(heads.max(-1)[full].mean()) if some else 0.0,
+        mean_effective_keys=float(effective[full].mean()) if some else 0.0,
         empty_rows=int(empty.sum()),
-        disagreement=float((_entropy(heads.mean(0)) - entropy.mean(0)).clip(0).mean()) if len(heads) > 1 else None,
+        disagreement=None if len(heads) == 1 else float(divergence.mean()) if divergence.size else 0.0,
     )
 
 
@@ -95,10 +101,10 @@ def distribution(attention_weights: Any, title: str = "How attention is spread")
         axis.set_minor_formatter(NullFormatter())
     left.set(xlabel="weight", ylabel="how many", title=f"{found.zeros:.0%} of the weights are 0")
     keys = heads.shape[-1]
-    values = found.effective_keys.ravel()
+    values, average = found.effective_keys[found.peak > 0], found.mean_effective_keys
     right.hist(values, bins=np.linspace(0, keys, min(BINS, max(4, keys)) + 1), color=PALETTE[1])
-    right.axvline(float(values.mean()), color="black", linewidth=1)
-    right.set(xlabel=f"effective keys of a row, of {keys}", ylabel="rows", title=f"{values.mean():.1f} on average (line)")
+    right.axvline(average, color="black", linewidth=1)
+    right.set(xlabel=f"effective keys of a row, of {keys}", ylabel="rows", title=f"{average:.1f} on average (line)")
     entitle(made, title)
     return made
 

@@ -86,5 +86,5 @@ class AttentionVisualizer:
     def _page(self, text: str, title: str) -> Drawn:
         self.output_dir.mkdir(parents=True, exist_ok=True)
         path = self.output_dir / f"{slug(title)}.html"
-        path.write_text(text, encoding="utf-8")
+        path.write_text(text, encoding="utf-8", errors="replace")  # of a broken emoji one half may have come
         return Drawn(text, path)

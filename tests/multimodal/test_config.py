@@ -15,7 +15,8 @@ from multimodal.integration.strategies import module_of
 WRONG: list[tuple[str, Any]] = [
     ("text_embedding_dim", 0), ("shared_embedding_dim", 384.0), ("batch_size", True), ("batch_size", -1),
     ("max_sequence_length", "512"), ("max_image_size", (224, 0)), ("max_image_size", 224), ("max_audio_duration", 0.0),
-    ("max_audio_duration", float("nan")), ("num_attention_heads", 0), ("attention_dropout", 1.0), ("fusion_dropout", -0.1),
+    ("max_audio_duration", 1e305), ("max_audio_duration", float("nan")),
+    ("num_attention_heads", 0), ("attention_dropout", 1.0), ("fusion_dropout", -0.1),
     ("fusion_method", "sum"), ("device", "tpu"), ("mixed_precision", 1), ("num_workers", -1), ("debug", "yes"),
     ("cache_size", -1), ("gradient_checkpointing", None), ("index_size", 1.5), ("memory_budget", -1), ("queue_size", 0),
     ("queue_overflow", "wait"), ("text_model", ""), ("image_model", None), ("local_files_only", 0), ("fusion_weights", ""),

@@ -213,7 +213,9 @@ class TestPictures:
         with pytest.raises(InputError, match=said):
             draw.generate(source)
 
-    @pytest.mark.parametrize("wrong", [{"steps": 0}, {"count": 0}, {"count": True}, {"guidance": -1}, {"seed": -1}])
+    @pytest.mark.parametrize(
+        "wrong", [{"steps": 0}, {"count": 0}, {"count": True}, {"guidance": -1}, {"seed": -1}, {"seed": 2**64}]
+    )
     def test_a_wrong_value_is_named(self, draw, wrong):
         with pytest.raises(ConfigError, match=next(iter(wrong))):
             draw.generate(vector(), **wrong)
@@ -226,6 +228,8 @@ class TestPictures:
             ({"backend": "diffusers"}, ConfigError, "model"),
             ({"device": "tpu"}, ConfigError, "tpu"),
             ({"weights": Path("nowhere.safetensors")}, ModelMissingError, "generation_fit pictures"),
+            ({"weights": place_of("sounds")}, ModelFetchError, "no decoder of pictures"),
+            ({"weights": Path(__file__)}, ModelFetchError, "no decoder of pictures"),
         ],
     )
     def test_what_cannot_be_opened_says_why(self, options, error, said):
@@ -438,6 +442,9 @@ class TestDiffusers:
         with pytest.raises(ModelMissingError, match="no folder"):
             TextToImageGenerator(backend="diffusers", model="/no/such/folder")
         with pytest.raises(ModelFetchError, match="model_index"):
+            TextToImageGenerator(backend="diffusers", model=tmp_path)
+        (tmp_path / "model_index.json").write_text('{"_class_name": null}')
+        with pytest.raises(ModelFetchError, match="of its own"):
             TextToImageGenerator(backend="diffusers", model=tmp_path)
         with pytest.raises(ConfigError, match="float32"):
             TextToImageGenerator(backend="diffusers", model=tmp_path, dtype="int8")

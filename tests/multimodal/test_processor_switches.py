@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
@@ -134,6 +136,14 @@ def test_attention_is_kept_and_drawn_where_it_is_switched_on(tmp_path: Path) -> 
         drawn = processor.visualize_attention(output_dir=tmp_path, title="Tea")
     assert len(drawn) == 3
     assert all(one.path.stat().st_size > 1000 and one.path.parent == tmp_path for one in drawn)
+
+
+def test_the_attention_of_the_last_moment_alone_is_kept() -> None:
+    with fake(use_attention_visualization=True) as processor:
+        outputs = (processor.process(SEEN) for _ in range(3))
+        maps = [weakref.ref(next(iter(output.attention_analysis.weights.values()))) for output in outputs]
+        gc.collect()
+        assert [one() is not None for one in maps] == [False, False, True]
 
 
 def test_attention_of_a_given_moment_is_drawn_in_any_case(tmp_path: Path) -> None:

@@ -149,8 +149,8 @@ def test_callbacks_come_in_order_and_a_broken_one_stops_nothing(caplog: pytest.L
 
     def callback(result: RealTimeResult) -> None:
         heard.append(told(result))
-        if result.sequence == 1:
-            raise KeyError("mine")
+        if result.sequence in (1, 2):
+            raise KeyError("mine") if result.sequence == 1 else SystemExit
 
     queue = queue_of(work)
     for text in ("a", "b", "c", "d"):
@@ -158,7 +158,25 @@ def test_callbacks_come_in_order_and_a_broken_one_stops_nothing(caplog: pytest.L
     queue.close()
     assert heard == ["a", "b", "c", "d"]
     assert "real_time_callback_failed" in caplog.text
-    assert queue.metrics()["failed"] == 1
+    assert queue.metrics()["failed"] == 2
+
+
+def test_a_callback_that_takes_results_does_not_wait_for_itself() -> None:
+    work = Work()
+    work.go.set()
+    queue = queue_of(work)
+    taken: list[str] = []
+    done = threading.Event()
+
+    def callback(result: RealTimeResult) -> None:
+        taken.extend(told(one) for one in queue.results(wait=True))
+        done.set()
+
+    add(queue, "a")
+    add(queue, "b", callback=callback)
+    assert done.wait(30)
+    queue.close()
+    assert taken == ["a"]
 
 
 def test_a_callback_may_add_and_may_close() -> None:

@@ -312,6 +312,12 @@ class TestSemantic:
         with pytest.raises(InputError, match="20 pairs"):
             retriever.learn(directions(5), directions(5))
 
+    def test_its_rank_is_a_whole_number_and_no_more_than_the_space_has(self) -> None:
+        for wrong in (-1, 2.5):
+            with pytest.raises(ConfigError, match="rank"):
+                SemanticSimilarityRetriever(D, rank=wrong)  # type: ignore[arg-type]
+        assert SemanticSimilarityRetriever(4, rank=100).similarity.up.shape == (4, 4)
+
     def test_untrained_it_is_the_cosine(self) -> None:
         retriever = SemanticSimilarityRetriever(D)
         vectors, question = directions(30), directions(1, seed=8)[0]

@@ -118,6 +118,17 @@ class TestStatistics:
         assert found.disagreement == pytest.approx(math.log(2))
         assert attention_statistics(torch.stack([torch.eye(2)] * 2)).disagreement == pytest.approx(0)
 
+    def test_empty_rows_are_in_no_mean(self, visualizer):
+        masked = torch.cat((WEIGHTS, torch.zeros(2, 5, 7)), 1)
+        whole, half = attention_statistics(WEIGHTS).summary(), attention_statistics(masked).summary()
+        for name in set(whole) - {"empty rows", "share of zeros"}:
+            assert half[name] == pytest.approx(whole[name]), name
+        assert half["empty rows"] == 10
+        drawn = visualizer.create_distribution_plot(masked).figure
+        assert drawn.axes[1].get_title() == f"{whole['mean effective keys']:.1f} on average (line)"
+        assert attention_statistics(torch.zeros(2, 3, 4)).summary()["mean effective keys"] == 0
+        assert visualizer.create_distribution_plot(torch.zeros(2, 3, 4)).path.is_file()
+
     def test_a_row_whose_keys_are_all_masked_counts_as_empty(self):
         found = attention_statistics(torch.tensor([[0.0, 0], [0.5, 0.5]]))
         assert found.empty_rows == 1
@@ -201,3 +212,33 @@ def test_a_report_holds_every_map_with_its_numbers(visualizer):
     assert page.count("<svg") == 5
     assert "disagreement" in page
     assert "<heads>" not in page
+
+
+def test_titles_of_any_script_and_with_marks_of_the_template_are_only_titles(visualizer):
+    assert visualizer.create_attention_heatmap(WEIGHTS, title="\U00020000" * 90).path.is_file()
+    page = explorer([Moment(title="tea")], "{{data}} {{script}}")
+    assert "<title>{{data}} {{script}}</title>" in page
+    assert page.count('"moments"') == 1
+
+
+def test_half_an_emoji_is_written_as_a_question_mark(visualizer):
+    page = visualizer.create_explorer([Moment(title="tea", texts=["half \ud83d"])]).path.read_text(encoding="utf-8")
+    assert '"half ?"' in page
+
+
+def test_what_is_no_array_is_refused():
+    for wrong in ("abc", [[1.0], [0.5, 0.5]], [[None]]):
+        with pytest.raises(InputError, match="attention_weights"):
+            heatmap(wrong)
+
+
+def test_many_moments_are_drawn_as_areas_with_the_same_heights():
+    moments = [{"text": 0.25, "image": 0.75}, {"text": 1.0}] * 150
+    ax = contributions(moments).axes[0]
+    assert not ax.patches
+    image, text = ax.collections
+    corners = text.get_paths()[0].vertices
+    for place, floor in ((0, 0.75), (1, 0.0)):
+        over = corners[np.isclose(corners[:, 0], place + 0.5)]
+        assert {round(float(y), 6) for y in over[:, 1]} >= {floor, 1.0}
+    assert image.get_paths()[0].vertices[:, 1].max() == pytest.approx(0.75)
