@@ -130,7 +130,7 @@ class BiologicalAttention(nn.Module):
         need_weights: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
         dropout = self.dropout if self.training and final else 0.0
-        if not self.sparse_ratio:
+        if not self.sparse_ratio or not query.numel():
             return attend(query, key, value, ignore=ignore, dropout=dropout, need_weights=need_weights)
         if self.blocks:
             padding = None if ignore is None else ignore[:, 0, 0]  # (B, 1, 1, T) -> (B, T)

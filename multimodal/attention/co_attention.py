@@ -76,7 +76,7 @@ class CoAttention(nn.Module):
             vision_features: (B, Tv, Dv) or (Tv, Dv); `language_features` (B, Tl, Dl) or (Tl, Dl), alike. Without a batch the
                 results have none.
             vision_padding_mask: bool (B, Tv), True = no token; `language_padding_mask` (B, Tl). Nobody sees it.
-                A stream whose partner has no token keeps what it had.
+                A stream whose partner has no token finds nothing to add; with bottleneck tokens, only what is its own.
             need_weights: False leaves the maps out, empty, and uses the fused kernel.
             average_attn_weights: mean over the heads.
         """

@@ -57,9 +57,12 @@ def attend(
     if bias is not None:
         never = bias == -torch.inf
         ignore = never if ignore is None else ignore | never
-        bias = bias.masked_fill(never, 0).to(query.dtype)
+        bias = bias.masked_fill(never, 0)
+        if bias.dtype != query.dtype:  # what is finite stays so: a row of nothing but -inf would be NaN
+            bias = bias.clamp(min=max(torch.finfo(kind).min for kind in (bias.dtype, query.dtype))).to(query.dtype)
     rows = seen = None
     if ignore is not None:
+        ignore = ignore[(None,) * (4 - ignore.dim())]  # (.., Tk) -> (.., .., .., Tk)
         if not cleaned or ignore.shape[-2] > 1:
             key, value, seen = _shield(key, value, ignore)
         blind = ignore.all(-1, keepdim=True)

@@ -118,7 +118,7 @@ class CrossModalAttention(nn.Module):
         )
         result = quiet(self.output(merge_heads(attended)), by.ignore)
         if by.share is not None:
-            result = result * by.share
+            result = result * by.share.to(result.dtype)
         if single:
             return result[0], None if weights is None else weights[0]
         return result, weights

@@ -37,7 +37,7 @@ def clean(x: Tensor, ignored: Tensor | None) -> Tensor:
     """
     if ignored is None:
         return x
-    return torch.where(ignored.view(-1, x.shape[1], 1), x.nan_to_num(0.0, 0.0, 0.0), x)
+    return torch.where(ignored[..., None], x.nan_to_num(0.0, 0.0, 0.0), x)
 
 
 def masks(
@@ -78,7 +78,7 @@ def _padding(mask: Tensor, batch: int, keys: int) -> Tensor:
         raise InputError(
             f"key_padding_mask is {mask.dtype} {tuple(mask.shape)}: it must be bool ({batch}, {keys}), True = ignore"
         )
-    return mask.view(-1, 1, 1, keys)  # (B, Tk) -> (B, 1, 1, Tk)
+    return mask[(None,) * (2 - mask.dim())][:, None, None]  # (B, Tk) -> (B, 1, 1, Tk)
 
 
 def quiet(result: Tensor, ignore: Tensor | None) -> Tensor:

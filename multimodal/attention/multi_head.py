@@ -101,7 +101,7 @@ class MultiHeadCrossModalAttention(nn.Module):
         gated = torch.cat(outputs, 1) * self.gates.to(asked.dtype)[:, None, None]  # (H,) -> (H, 1, 1)
         result = quiet(self.output(merge_heads(gated)), by.ignore)
         if by.share is not None:
-            result = result * by.share
+            result = result * by.share.to(result.dtype)
         weights = torch.cat([each for each in maps if each is not None], 1) if need_weights else None
         if weights is not None and average_attn_weights:
             weights = weights.mean(1)

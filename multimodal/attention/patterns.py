@@ -7,7 +7,7 @@ between modalities, query q of Q stands at key i = floor((q + 1/2) * K / Q): bot
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
 
 import torch
@@ -60,12 +60,11 @@ class Pattern:
 
     name: str
     value: int = 1
-    kind: _Kind = field(default=KINDS["dense"], repr=False, compare=False)
 
     @property
     def normalize(self) -> str | Normalizer:
         """For `attend`."""
-        return self.kind.normalize(self.value)
+        return KINDS[self.name].normalize(self.value)
 
     @property
     def band(self) -> tuple[int, int] | None:
@@ -75,11 +74,12 @@ class Pattern:
 
     def ignore(self, queries: int, keys: int, device: torch.device) -> Tensor | None:
         """Bool (Tq, Tk), True = ignore, for `attend`; None where every key may be seen."""
-        if self.kind.visible is None:
+        visible = KINDS[self.name].visible
+        if visible is None:
             return None
         j = torch.arange(keys, device=device)
         i = ((2 * torch.arange(queries, device=device) + 1) * keys) // (2 * max(1, queries))
-        return ~self.kind.visible(i[:, None], j, self.value)
+        return ~visible(i[:, None], j, self.value)
 
 
 def named(name: str | Pattern, **options: int) -> Pattern:
@@ -100,4 +100,4 @@ def named(name: str | Pattern, **options: int) -> Pattern:
     value = options.get(kind.option, kind.default)
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ConfigError(f"{kind.option} is {value!r}: it must be an integer of at least 1")
-    return Pattern(chosen, value, kind)
+    return Pattern(chosen, value)

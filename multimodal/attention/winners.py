@@ -24,7 +24,7 @@ def survivors(valid: int, sparse_ratio: float) -> int: ...
 def survivors(valid: Tensor, sparse_ratio: float) -> Tensor: ...
 def survivors(valid: int | Tensor, sparse_ratio: float) -> int | Tensor:
     """max(1, ceil((1 - sparse_ratio) * valid)), and 0 of 0. In integers: of 10 at 0.7 it is 3, in floats it would be 4."""
-    kept = 1 - Fraction(sparse_ratio).limit_denominator(FINEST)
+    kept = 1 - Fraction(float(sparse_ratio)).limit_denominator(FINEST)
     if isinstance(valid, int):
         return max(min(1, valid), -(-valid * kept.numerator // kept.denominator))
     count = (valid * kept.numerator + (kept.denominator - 1)) // kept.denominator

@@ -14,9 +14,8 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812 - its usual name
 
-from multimodal.embeddings.space import Method, procrustes, ridge_map
+from multimodal.embeddings.space import Method, mapped, procrustes, ridge_map, unit
 from multimodal.errors import ConfigError, InputError, NotReadyError
 
 Kind = Literal["text", "other"]
@@ -80,9 +79,9 @@ class JoinedSpaces(nn.Module):
             raise InputError(f"the same texts in both spaces, not {len(text_first)} and {len(text_second)}")
         if method not in ("ridge", "procrustes"):
             raise ConfigError(f"method is {method!r}, expected 'procrustes' or 'ridge'")
-        units = [F.normalize(v.double(), dim=1) for v in rows]
-        means = [unit.mean(0) for unit in units]
-        text_a, text_b, other_a, other_b = (F.normalize(u - m, dim=1) for u, m in zip(units, means, strict=True))
+        units = [unit(v.double()) for v in rows]
+        means = [each.mean(0) for each in units]
+        text_a, text_b, other_a, other_b = (unit(u - m) for u, m in zip(units, means, strict=True))
         x, y = [text_b], [text_a]
         if enhanced:
             seen, heard = _as_remembered(text_a, other_a, temperature), _as_remembered(text_b, other_b, temperature)
@@ -101,7 +100,7 @@ class JoinedSpaces(nn.Module):
     def second(self, vectors: Tensor, kind: Kind) -> Tensor:
         """(..., B) of the second space, "text" or "other" -> (..., A): centred, mapped, unit length."""
         x = self._centred(vectors, self.means_second, kind)
-        return F.normalize(F.linear(x, self.weight.to(x.dtype)), dim=-1)  # (..., B) -> (..., A)
+        return unit(mapped(x, self.weight))  # (..., B) -> (..., A)
 
     def _centred(self, vectors: Tensor, means: Tensor, kind: Kind) -> Tensor:
         if not bool(self.fitted):
@@ -110,9 +109,9 @@ class JoinedSpaces(nn.Module):
             raise InputError(f"kind is {kind!r}, expected 'text' or 'other'")
         if vectors.shape[-1] != means.shape[1]:
             raise InputError(f"vectors of that space have {means.shape[1]} dimensions, not {vectors.shape[-1]}")
-        return F.normalize(F.normalize(vectors, dim=-1) - means[_KINDS[kind]].to(vectors.dtype), dim=-1)
+        return unit(unit(vectors) - means[_KINDS[kind]].to(vectors.dtype))
 
 
 def _as_remembered(texts: Tensor, memory: Tensor, temperature: float) -> Tensor:
     """What a text (N, D) would be in the other modality: the memory (M, D) weighted by softmax(cosine / temperature)."""
-    return F.normalize((texts @ memory.T / temperature).softmax(1) @ memory, dim=1)
+    return unit((texts @ memory.T / temperature).softmax(1) @ memory)

@@ -73,7 +73,7 @@ def ranks(questions: Tensor, candidates: Tensor, *, right: Tensor | None = None)
     Args:
         questions: (Q, D). candidates: (C, D).
         right: bool (Q, C); where None, candidate i answers question i and Q = C. A tie counts against the right one, so
-            vectors that are all equal find nothing.
+            vectors that are all equal find nothing; so does a NaN.
 
     Raises:
         InputError: shapes that do not fit, or a question without a right candidate.
@@ -93,7 +93,7 @@ def ranks(questions: Tensor, candidates: Tensor, *, right: Tensor | None = None)
     for asked, answers in zip(torch.split(q, _BLOCK), torch.split(right, _BLOCK), strict=True):
         scores = asked @ c.T  # (block, C)
         best = scores.masked_fill(~answers, -math.inf).amax(1, keepdim=True)
-        found.append((scores.masked_fill(answers, -math.inf) >= best - 1e-12).sum(1))
+        found.append((~(scores < best - 1e-12) & ~answers).sum(1))  # so that a NaN counts against the right one too
     return torch.cat(found)
 
 

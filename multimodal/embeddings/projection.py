@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
 from multimodal.embeddings import measures
-from multimodal.embeddings.space import procrustes
+from multimodal.embeddings.space import procrustes, unit
 from multimodal.errors import ConfigError, InputError
 
 TEMPERATURES = (0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5)
@@ -235,11 +235,11 @@ def info_nce(scores: Tensor) -> Tensor:
 
 def _through(x: Tensor, weight: Tensor, residual: nn.Sequential | None) -> Tensor:
     y = F.linear(x, weight)  # (..., A) -> (..., B)
-    return F.normalize(y if residual is None else y + residual(F.normalize(y, dim=-1)), dim=-1)
+    return unit(y if residual is None else y + residual(unit(y)))
 
 
 def _centred(x: Tensor, mean: Tensor) -> Tensor:
-    return F.normalize(F.normalize(x, dim=-1) - mean.to(x.dtype), dim=-1)
+    return unit(unit(x) - mean.to(x.dtype))
 
 
 def _residual(dim: int, hidden: int, dropout: float) -> nn.Sequential:

@@ -80,16 +80,16 @@ class SharedEmbeddingSpace(nn.Module):
             raise InputError(f"vectors of this space have {self.dim} dimensions, not {x.shape[-1]}")
         if self.shown_dim == self.dim:
             return x
-        shown = F.linear(x, self.weight.to(x.dtype))  # (..., D) -> (..., S)
+        shown = mapped(x, self.weight)  # (..., D) -> (..., S)
         if self.shown_dim < self.dim:
-            shown = F.normalize(shown, dim=-1) * x.norm(dim=-1, keepdim=True)
+            shown = unit(shown) * x.norm(dim=-1, keepdim=True)
         return shown
 
     def decode(self, shown: Tensor) -> Tensor:
         """(..., S) -> (..., D): the inverse where S >= D, else the nearest vector of the plane that is kept."""
         if shown.shape[-1] != self.shown_dim:
             raise InputError(f"what this space shows has {self.shown_dim} dimensions, not {shown.shape[-1]}")
-        return F.linear(shown, self.weight.T.to(shown.dtype))  # (..., S) -> (..., D)
+        return mapped(shown, self.weight.T)  # (..., S) -> (..., D)
 
     @torch.no_grad()
     def fit_shown(self, vectors: Tensor) -> float:
@@ -125,8 +125,8 @@ class SharedEmbeddingSpace(nn.Module):
         stretching (`procrustes`), "ridge" is a linear map, for spaces of other proportions and many rows (`ridge_map`).
 
         Returns:
-            what the map reaches on these rows themselves: ``cka`` (before any map), ``alignment``, ``modality gap`` and the
-            recalls of `measures.recall`. Measure rows that were held out by `measure`.
+            what the map reaches on these rows themselves: ``cka`` (before any map; from 4 rows on) and what `measure`
+            tells. Measure rows that were held out by `measure`.
 
         Raises:
             InputError: shapes that do not fit, or a space that was not named to the constructor.
@@ -156,8 +156,8 @@ class SharedEmbeddingSpace(nn.Module):
         (Liang et al., arXiv:2203.02053), and its offset would outweigh what the vectors say. A modality that was never
         centred is only brought to unit length.
         """
-        x = F.normalize(_tensor(vectors), dim=-1)
-        return F.normalize(x - self.means[_place(modality)].to(x.dtype), dim=-1)
+        x = unit(_tensor(vectors))
+        return unit(x - self.means[_place(modality)].to(x.dtype))
 
     @staticmethod
     def measure(a: Tensor, b: Tensor) -> dict[str, float]:
@@ -198,8 +198,8 @@ class SpaceMap(nn.Module):
         """(..., E) -> (..., D) unit vectors."""
         if x.shape[-1] != self.dim:
             raise InputError(f"vectors of that space have {self.dim} dimensions, not {x.shape[-1]}")
-        x = F.normalize(x, dim=-1) - self.mean.to(x.dtype)
-        return F.normalize(F.linear(x, self.weight.to(x.dtype), self.offset.to(x.dtype)), dim=-1)
+        x = unit(x) - self.mean.to(x.dtype)
+        return unit(mapped(x, self.weight) + self.offset.to(x.dtype))
 
     @torch.no_grad()
     def fit(self, theirs: Tensor, ours: Tensor, *, method: Method = "procrustes", ridge: float = 0.01) -> None:
@@ -216,6 +216,17 @@ class SpaceMap(nn.Module):
         for own, value in ((self.weight, weight), (self.mean, mean), (self.offset, offset)):
             own.copy_(value)
         self.fitted.fill_(True)
+
+
+def unit(x: Tensor) -> Tensor:
+    """(..., D) at unit length. Zeros stay zeros, in float16 too, where torch's own lower bound of a length, 1e-12, is 0."""
+    return F.normalize(x, dim=-1, eps=max(1e-12, torch.finfo(x.dtype).tiny))
+
+
+def mapped(x: Tensor, weight: Tensor) -> Tensor:
+    """(..., D) -> (..., S) by (S, D), in the dtype of `x`: autocast would cost the cosines digits."""
+    with torch.autocast(x.device.type, enabled=False):
+        return F.linear(x, weight.to(x.dtype))
 
 
 def procrustes(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

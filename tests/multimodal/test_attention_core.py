@@ -264,3 +264,24 @@ def test_values_may_be_wider_than_keys() -> None:
 def test_an_unknown_way_to_normalize_is_refused_with_the_known() -> None:
     with pytest.raises(ConfigError, match="softmax, entmax"):
         attend(*qkv(), normalize="sparsemax")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("need_weights", [True, False])
+def test_a_bias_that_is_finite_stays_so_in_another_dtype(dtype: torch.dtype, need_weights: bool) -> None:
+    query, key, value = qkv(dtype)
+    bias = torch.zeros(TQ, TK)
+    bias[1] = torch.finfo(torch.float32).min
+    attended, _ = attend(query, key, value, bias=bias, need_weights=need_weights)
+    assert attended.dtype == dtype
+    assert attended.isfinite().all()
+    assert (attended[:, :, 1] != 0).all()  # no mask: every key counts as little as any other
+
+
+@pytest.mark.parametrize("shape", [(TK,), (1, TK), (TQ, TK), (H, 1, TK), (B, 1, 1, TK)])
+def test_a_mask_of_fewer_dimensions_is_the_same_mask(shape: tuple[int, ...]) -> None:
+    query, key, value = qkv()
+    ignore = torch.rand(shape, generator=torch.Generator().manual_seed(2)) < 0.4
+    whole = attend(query, key, value, ignore=ignore.expand(B, H, TQ, TK), need_weights=True)
+    for found, expected in zip(attend(query, key, value, ignore=ignore, need_weights=True), whole, strict=True):
+        torch.testing.assert_close(found, expected)

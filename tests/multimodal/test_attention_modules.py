@@ -366,3 +366,32 @@ def test_dropout_acts_in_training_only_and_never_on_what_is_shown() -> None:
     assert torch.equal(shown, weights)
     assert not torch.allclose(trained, plain)
     assert torch.equal(module(x)[0], plain)
+
+
+@pytest.mark.parametrize("module", [CrossModalAttention(D, 6, D, H), MultiHeadCrossModalAttention(D, 6, D)])
+@pytest.mark.parametrize("shape", [(B,), (B, TK)])
+def test_a_quality_of_another_dtype_leaves_the_results_in_theirs(module: nn.Module, shape: tuple[int, ...]) -> None:
+    quality = torch.rand(shape, dtype=torch.float64)
+    for dtype in (torch.float32, torch.bfloat16, torch.float16):
+        query, context = torch.randn(B, TQ, D, dtype=dtype), torch.randn(B, TK, 6, dtype=dtype)
+        attended, _ = module.to(dtype)(query, context, quality=quality)
+        assert attended.dtype == dtype
+
+
+@pytest.mark.parametrize("module", [CrossModalAttention(D, 6, D, H), MultiHeadCrossModalAttention(D, 6, D)])
+def test_a_context_without_tokens_is_one_that_may_not_be_seen(module: nn.Module) -> None:
+    nn.init.normal_(module.output.bias)
+    nothing = {"key_padding_mask": torch.zeros(B, 0, dtype=torch.bool)}, {"quality": torch.rand(B, 0)}
+    for masked in nothing:
+        attended, _ = module(torch.randn(B, TQ, D), torch.randn(B, 0, 6), **masked)
+        assert not attended.any()
+
+
+@pytest.mark.parametrize("pattern", ["dense", "local", "top-k", "entmax"])
+def test_a_module_can_be_saved_whole(pattern: str) -> None:
+    file = io.BytesIO()
+    module = SelfAttention(D, H, pattern)
+    torch.save(module, file)
+    file.seek(0)
+    x = torch.randn(B, TK, D)
+    assert torch.equal(torch.load(file, weights_only=False)(x)[0], module(x)[0])

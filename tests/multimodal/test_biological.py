@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -230,3 +231,15 @@ def test_what_is_wrong_is_said() -> None:
             module(**{name: value})
     with pytest.raises(InputError, match="memory is"):
         module(plasticity=0.1)(tokens(), torch.zeros(1, HEADS, 4, 4))
+
+
+def test_a_ratio_may_be_a_number_of_numpy() -> None:
+    assert survivors(10, np.float32(0.7)) == survivors(10, np.float64(0.7)) == 3
+
+
+@pytest.mark.parametrize("shape", [(0, T, D), (2, 0, D)])
+def test_nothing_comes_of_nothing_also_by_blocks(shape: tuple[int, ...]) -> None:
+    for blocks in (False, True):
+        attended, _, memory = module(**ALL, blocks=blocks)(torch.zeros(shape), need_weights=False)
+        assert attended.shape == shape
+        assert not memory.any()

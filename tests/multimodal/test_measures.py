@@ -135,3 +135,10 @@ class TestCoherence:
     def test_too_few_moments_are_refused(self, dice):
         with pytest.raises(InputError, match="three"):
             CoherenceBaseline.measure({"text": noise(dice, 2, 3), "image": noise(dice, 2, 3)})
+
+
+def test_what_is_not_a_number_is_found_last(dice):
+    questions, candidates = (torch.randn(6, 8, generator=dice) for _ in range(2))
+    questions[2] = math.nan
+    assert ranks(questions, candidates)[2] == 5
+    assert recall(torch.full((6, 8), math.nan), candidates, k=(1, 5)) == {"R@1": 0, "R@5": 0, "median rank": 6}

@@ -137,3 +137,10 @@ def test_wrong_options_and_pairs_are_refused():
         CrossModalProjection(4, 5).start(torch.zeros(3, 4), torch.zeros(2, 5))
     with pytest.raises(InputError, match="at least 10"):
         CrossModalProjection(4, 5).fit(torch.randn(4, 4), torch.randn(4, 5))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_row_of_zeros_is_never_nan_in_half_precision(dtype):
+    projection = CrossModalProjection(14, 12).to(dtype)
+    assert projection.to_b(torch.zeros(2, 14, dtype=dtype)).isfinite().all()
+    assert projection.cycle_b(torch.zeros(2, 12, dtype=dtype)).isfinite().all()

@@ -217,3 +217,28 @@ class TestJoined:
             joined.fit(rows[0][:5], *rows[1:])
         with pytest.raises(InputError, match="'text' or 'other'"):
             joined.first(pictures, "image")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_a_row_of_zeros_is_never_nan(dice, dtype):
+    space = SharedEmbeddingSpace(16, 8, spaces={"other": 12})
+    space.align("other", units(dice, 40, 12), units(dice, 40, 16))
+    joined = JoinedSpaces(16, 12).fit(*(units(dice, 40, dim) for dim in (16, 12, 16, 12)))
+    nothing = torch.zeros(2, 16, dtype=dtype)
+    assert not space.encode(nothing).any()
+    assert not space.centred("text", nothing).any()
+    few = nothing[:, :12]
+    for found in (space.encode(few, space="other"), joined.first(nothing, "text"), joined.second(few, "other")):
+        assert found.dtype == dtype
+        assert found.isfinite().all()
+
+
+def test_autocast_costs_no_cosine_and_changes_no_dtype(dice):
+    space = SharedEmbeddingSpace(384, 512)
+    x = units(dice, 20, 384)
+    with torch.autocast("cpu", torch.bfloat16):
+        shown = space.encode(x)
+        back = space.decode(shown)
+    assert shown.dtype == back.dtype == torch.float32
+    torch.testing.assert_close(shown @ shown.T, x @ x.T, atol=1e-6, rtol=0)
+    torch.testing.assert_close(back, x, atol=1e-6, rtol=0)
