@@ -30,5 +30,6 @@ def open_search(config: Config, *, threshold: float = 0.5, mind: Mind | None = N
 
 
 def _models(fingerprint: str) -> str:
-    """The names of the models: on another processor or at another precision they make vectors that can be compared."""
-    return fingerprint.partition("/")[0]
+    """The names of the encoders: on another processor, at another precision or under another fusion they make vectors of
+    streams that can be compared. The last name is the fusion's."""
+    return fingerprint.partition("/")[0].rpartition("+")[0]

@@ -54,7 +54,7 @@ class AudioModalityEncoder:
         self._max_duration = max_duration
         self.vocabulary = Vocabulary.load(models.folder_of("yamnet"))
         self.own = OwnSpace.shipped("audio")
-        self.fingerprint = f"{self._runtime.fingerprint}/conse/own-{self.own.fingerprint}/seconds-{max_duration}"
+        self.fingerprint = f"{self.own.named(self._runtime.fingerprint)}/conse/seconds-{max_duration}"
 
     def __call__(self, samples: Any, sample_rate: int = 16_000) -> Any:
         """One sound -> `ModalityEmbedding`; a list of sounds of one rate -> a list of them.

@@ -47,7 +47,7 @@ class ImageModalityEncoder:
         self._runtime = runtime or open_runtime("efficientnet-lite0", device)
         self.vocabulary = Vocabulary.load(models.folder_of("efficientnet-lite0"))
         self.own = OwnSpace.shipped("image")
-        self.fingerprint = f"{self._runtime.fingerprint}/conse/own-{self.own.fingerprint}"
+        self.fingerprint = f"{self.own.named(self._runtime.fingerprint)}/conse"
 
     def __call__(self, images: Any) -> Any:
         """One picture -> `ModalityEmbedding`; a list of pictures -> a list of them.

@@ -31,13 +31,19 @@ class OwnSpace:
 
     def __init__(self, mean: Floats) -> None:
         self.mean = mean
-        self.fingerprint = hashlib.sha256(np.ascontiguousarray(mean, np.float32).tobytes()).hexdigest()[:8]
+        self.fingerprint = hashlib.sha256(np.ascontiguousarray(mean, np.float32).tobytes()).hexdigest()[:4]
 
     @classmethod
     def shipped(cls, modality: str) -> OwnSpace:
         """Of the embedded encoder of "image" (1280) or "audio" (1024)."""
         data = (resources.files("multimodal.embeddings") / "data" / "own_means.safetensors").read_bytes()
         return cls(load(data)[modality])
+
+    def named(self, fingerprint: str) -> str:
+        """A runtime's fingerprint with this space in its first part, the name of the model: vectors of two such spaces cannot
+        be compared."""
+        model, _, rest = fingerprint.partition("/")
+        return f"{model}.{self.fingerprint}/{rest}"
 
     def __call__(self, features: Floats) -> Floats:
         """(..., F), none below 0 -> (..., F)."""

@@ -72,9 +72,9 @@ class Checkpoint:
         return module.to(self.device).eval()
 
     def fingerprint(self) -> str:
-        """Name, hash of all weights, precision, runtime and processor."""
+        """Name, hash of weights, vocabulary and settings, precision, runtime and processor."""
         digest = hashlib.sha256()
-        for path in sorted(self.folder.rglob("*.safetensors")):
+        for path in sorted(path for pattern in _FILES for path in self.folder.rglob(pattern)):
             with path.open("rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
         where = torch.cuda.get_device_name() if self.device.type == "cuda" else instruction_set()

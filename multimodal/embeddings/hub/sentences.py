@@ -39,20 +39,21 @@ class SentenceTower:
         self._tokenizer = checkpoint.load("AutoTokenizer")
         self._model = checkpoint.model()
         self._device = checkpoint.device
-        self._pooling = _modes(checkpoint, modules[1][1])
+        self._prompt = _prompt(checkpoint)
+        self._pooling = _modes(checkpoint, modules[1][1], prompted=bool(self._prompt))
         self._steps = [_step(checkpoint, kind, path) for kind, path in modules[2:]]
         own = checkpoint.folder / "sentence_bert_config.json"
         settings = read_json(own) if own.is_file() else {}
         limits = (max_tokens, settings.get("max_seq_length"), getattr(self._model.config, "max_position_embeddings", None))
         self.max_tokens = min(int(limit) for limit in limits if limit)
         self._lower = bool(settings.get("do_lower_case"))
-        self._prompt = _prompt(checkpoint)
         self.width = int(self("a")[0].shape[0])
 
     @torch.inference_mode()
     def __call__(self, text: str) -> tuple[Tensor, Tensor]:
         """-> the vector (D,) and its tokens (T, F), both float32."""
-        text = self._prompt + (text.lower() if self._lower else text)
+        text = self._prompt + text
+        text = text.lower() if self._lower else text
         ids = self._tokenizer(text, truncation=True, max_length=self.max_tokens, return_tensors="pt").to(self._device)
         tokens = self._model(**ids).last_hidden_state[0].float()  # (1, T, F) -> (T, F)
         vector = torch.cat([pool(tokens) for pool in self._pooling])
@@ -78,11 +79,13 @@ _POOLINGS: dict[str, Step] = {
 """(T, F) -> (F,), in the order in which the format joins them; there is no padding, since a text is read alone."""
 
 
-def _modes(checkpoint: Checkpoint, path: str) -> list[Step]:
+def _modes(checkpoint: Checkpoint, path: str, *, prompted: bool) -> list[Step]:
     chosen = read_json(checkpoint.folder / path / "config.json")
     poolings = [pool for name, pool in _POOLINGS.items() if chosen.get(name)]
     if not poolings:
         raise ModelFetchError(f"{checkpoint.name} names no pooling of {', '.join(_POOLINGS)}")
+    if prompted and not chosen.get("include_prompt", True):
+        raise ModelFetchError(f"{checkpoint.name} leaves its prompt out of the pooling, which is not known here")
     return poolings
 
 
