@@ -1,4 +1,4 @@
-"""Words that look at a picture, one half of which is broken; and tokens that look only near: `python examples/attention.py`."""
+"""Words that look at a picture, half of it broken; and tokens that look only near: `python -m examples.attention`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures found by words: indexed with their time, asked, calibrated, saved and loaded: `python examples/retrieval.py`."""
+"""Pictures found by words: indexed with their time, asked, calibrated, saved and loaded: `python -m examples.retrieval`."""
 
 from __future__ import annotations
 

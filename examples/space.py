@@ -1,4 +1,4 @@
-"""Vectors of one space shown in another, two spaces joined by pairs, and how well they agree: `python examples/space.py`."""
+"""Vectors of one space shown in another, two spaces joined by pairs, and how well they agree: `python -m examples.space`."""
 
 from __future__ import annotations
 
