@@ -1,4 +1,4 @@
-"""One moment understood, found again, taken as it comes, and saved: `python examples/processor.py`."""
+"""One moment understood, found again, taken as it comes, and saved: `python -m examples.processor`."""
 
 from __future__ import annotations
 

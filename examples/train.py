@@ -1,4 +1,4 @@
-"""A fusion learns what comes together (`sensorium train`, of recordings): `python examples/train.py`."""
+"""A fusion learns what comes together (`sensorium train`, of recordings): `python -m examples.train`."""
 
 from __future__ import annotations
 
