@@ -8,7 +8,6 @@ the size of the early fusion) on one modality alone.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,13 +15,24 @@ from torch.nn import functional
 
 from benchmarks import fusion_tasks as tasks
 from benchmarks.fusion_imbalance import imbalance
-from benchmarks.fusion_training import STEPS, STRATEGIES, Concatenated, Fused, Task, accuracy, predict, size, train
+from benchmarks.fusion_training import (
+    STEPS,
+    STRATEGIES,
+    Concatenated,
+    Fused,
+    Task,
+    accuracy,
+    fitted,
+    predict,
+    size,
+    train,
+)
 from multimodal.fusion.temperature import fit_temperature
 
 MISSING = 0.5
 """Modality dropout where modalities will be missing or of uneven worth; 0, the strategies' default, elsewhere."""
 
-EASY = 150
+EASY = 100
 """Steps of training where two sources show plainly."""
 
 LIKE = "early"
@@ -62,14 +72,14 @@ def missing(seed: int, device: torch.device) -> Values:
 
 
 def noise(seed: int, device: torch.device) -> Values:
-    """Also ``<strategy>/chosen``: with those modalities masked without which the held part is understood better."""
+    """Also ``<strategy>/without``: the same trained without the noise from the start, and whether it was left out."""
     task = tasks.with_noise(tasks.halves(seed), "right", seed).to(device)
     values, models = _compared(task, seed, modality_dropout=MISSING)
     for strategy in STRATEGIES:
         model = models[strategy]
-        choices = [{}, *({name: torch.tensor(True, device=device)} for name in task.dims)]
-        lost = [float(functional.cross_entropy(predict(model, task.held, mask=gone), task.held.labels)) for gone in choices]
-        values[f"{strategy}/chosen"] = accuracy(model, task.test, mask=choices[lost.index(min(lost))])
+        left_out = isinstance(model, Fused) and "right" not in model.names
+        without = model if left_out else fitted(strategy, task.only("left"), seed, modality_dropout=MISSING)
+        values |= {f"{strategy}/without": accuracy(without, task.test), f"{strategy}/left out": 100.0 * left_out}
     return values
 
 
@@ -87,7 +97,7 @@ def audio_visual(seed: int, device: torch.device) -> Values:
     deaf = tasks.deafened(task.test, seed)
     gone = {"audio": torch.ones(len(task.test.labels), dtype=torch.bool, device=device)}
     for strategy in STRATEGIES:
-        equal = _fused(strategy, task.unrated(), seed, modality_dropout=MISSING)
+        equal = fitted(strategy, task.unrated(), seed, modality_dropout=MISSING)
         values[f"{strategy}/equal"] = accuracy(equal, task.test.unrated())
         values[f"{strategy}/deafened"] = accuracy(models[strategy], deaf)
         values[f"{strategy}/equal deafened"] = accuracy(equal, deaf.unrated())
@@ -105,12 +115,14 @@ TRIALS: dict[str, Trial] = {
 }
 
 
-def _compared(task: Task, seed: int, steps: int = STEPS, **options: Any) -> tuple[Values, dict[str, torch.nn.Module]]:
+def _compared(
+    task: Task, seed: int, steps: int = STEPS, modality_dropout: float = 0.0
+) -> tuple[Values, dict[str, torch.nn.Module]]:
     """Every strategy, its MLP, and the single modalities."""
     values: Values = {}
     models: dict[str, torch.nn.Module] = {}
     for strategy in STRATEGIES:
-        models[strategy] = _fused(strategy, task, seed, steps, **options)
+        models[strategy] = fitted(strategy, task, seed, steps=steps, modality_dropout=modality_dropout)
         models[f"mlp:{strategy}"] = _mlp(task, size(models[strategy]), seed, steps)
     for name in task.dims:
         models[f"only:{name}"] = _mlp(task.only(name), size(models[LIKE]), seed, steps)
@@ -118,11 +130,6 @@ def _compared(task: Task, seed: int, steps: int = STEPS, **options: Any) -> tupl
         test = task.test.only(name.removeprefix("only:")) if name.startswith("only:") else task.test
         values |= {name: accuracy(model, test), f"{name}/size": size(model)}
     return values, models
-
-
-def _fused(strategy: str, task: Task, seed: int, steps: int = STEPS, **options: Any) -> torch.nn.Module:
-    torch.manual_seed(seed)
-    return train(Fused(strategy, task.dims, task.classes, **options).to(_device(task)), task, seed, steps=steps)
 
 
 def _mlp(task: Task, parameters: int, seed: int, steps: int) -> torch.nn.Module:

@@ -33,7 +33,9 @@ class AdaptiveFusion(nn.Module):
     in training the gate's logits get Gumbel noise, so that every expert is tried (arXiv:2101.03961 adds noise for the same
     reason); without it all experts count. All experts are always computed: they are small and share their input.
 
-    Metadata: ``gates`` by expert (B,), sum to 1; ``entropy`` (B,) of the gates in nats; ``load_balance_loss``, the sum over
+    Metadata: ``gates`` by expert (B,), sum to 1; ``said`` by expert (B, H), its residual before the gate: trained on
+    mean + said as well as on the result, every expert learns to do alone what the gate mixes, and not only what the others
+    leave; ``entropy`` (B,) of the gates in nats; ``load_balance_loss``, the sum over
     e of E f_e P_e (Switch Transformer, arXiv:2101.03961): f_e the share of the samples' choices (their k highest; their
     highest without `top_k`), P_e the mean probability; 1 where all are used alike, up to E where one does everything.
     About 0.01 of it is added to the loss.
@@ -95,11 +97,13 @@ class AdaptiveFusion(nn.Module):
         """(fused (B, H), metadata); arguments as in `Intake.forward`, metadata as in `residual.around_mean`."""
         taken = self.intake(features, mask=mask, quality=quality, padding=padding)
         fused, metadata = around_mean(taken, self.core, measure=not self.training)
-        return fused, {**metadata, "gates": dict(zip(EXPERTS, metadata["gates"].unbind(1), strict=True))}
+        for what in ("gates", "said"):
+            metadata[what] = dict(zip(EXPERTS, metadata[what].unbind(1), strict=True))
+        return fused, metadata
 
 
 class AdaptiveResidual(nn.Module):
-    """(vectors (B, M, H), quality (B, M)) -> residual (B, H); tells ``gates`` (B, E), ``entropy`` and the loss."""
+    """(vectors (B, M, H), quality (B, M)) -> residual (B, H); tells ``gates`` (B, E), ``said`` (B, E, H) and more."""
 
     def __init__(
         self,
@@ -146,6 +150,7 @@ class AdaptiveResidual(nn.Module):
         importance = (probabilities * used).sum(0) / samples
         return residual, {
             "gates": gates,
+            "said": said,
             "entropy": torch.special.entr(gates.detach()).sum(1),
             "load_balance_loss": len(EXPERTS) * (load * importance).sum(),
         }

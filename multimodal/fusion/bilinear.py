@@ -20,6 +20,9 @@ from multimodal.fusion.stand_in import Own, StandIn, inner_width
 
 RANK = 64
 
+_START = 0.3
+"""Of a factor's product with x, in deviations: small, so that factors are learned rather than chosen among the drawn."""
+
 
 class BilinearFusion(nn.Module):
     """The tensor product of all modalities, each with a 1 appended, contracted with a low-rank tensor.
@@ -88,7 +91,7 @@ class BilinearResidual(nn.Module):
         width = inner_width(hidden_dim) if width is None else checked_count("width", width)
         self.stand_in = StandIn(modalities, hidden_dim)
         self.own = Own(modalities, hidden_dim, width, dropout=checked_share("dropout", dropout))
-        self.factors = nn.Parameter(torch.randn(modalities, hidden_dim, rank) / math.sqrt(hidden_dim))
+        self.factors = nn.Parameter(torch.randn(modalities, hidden_dim, rank) * _START / math.sqrt(hidden_dim))
         self.ones = nn.Parameter(torch.randn(modalities, rank))  # the rows of the factors for the 1
         self.weights = nn.Parameter(torch.zeros(rank, hidden_dim))
         self.drop = nn.Dropout(dropout)

@@ -9,9 +9,20 @@ import torch
 from scipy.optimize import minimize
 
 from benchmarks import fusion_judge, fusion_speech, fusion_tasks, fusion_trials
-from benchmarks.fusion_training import STRATEGIES, Concatenated, Fused, accuracy, size, train
+from benchmarks.fusion_training import (
+    STRATEGIES,
+    Concatenated,
+    Fused,
+    accuracy,
+    fit_gate,
+    fitted,
+    held_loss,
+    size,
+    train,
+)
 from benchmarks.information import decompose, estimate
 from benchmarks.material import MaterialError
+from benchmarks.measuring import Figure
 
 
 def gate(rule):
@@ -157,7 +168,45 @@ def test_a_task_that_cannot_be_measured_says_so_and_fails_nothing(capsys, monkey
         raise MaterialError("apt-get install espeak-ng")
 
     monkeypatch.setitem(fusion_trials.TRIALS, "audio-visual", absent)
-    assert fusion.run(True, names=["audio-visual"], seeds=1) == 0
+    assert fusion.run(True, names=["audio-visual"], seeds=[10]) == 0
     (figure,) = json.loads(capsys.readouterr().out)["figures"]
     assert figure["value"] is None
     assert "apt-get install espeak-ng" in figure["note"]
+
+
+def test_noise_is_left_out_and_then_it_is_as_if_it_had_never_been_there():
+    task = fusion_tasks.with_noise(fusion_tasks.halves(0), "right", 0)
+    model = fitted("early", task, 0, steps=60, modality_dropout=0.5)
+    assert model.names == ("left",)
+    alone = fitted("early", task.only("left"), 0, steps=60, modality_dropout=0.5)
+    assert accuracy(model, task.test) == accuracy(alone, task.test) > 50
+    both = fitted("early", fusion_tasks.halves(0), 0, steps=60, modality_dropout=0.5)
+    assert both.names == ("left", "right")
+
+
+def test_the_held_part_takes_the_gate_away_from_an_expert_that_is_wrong():
+    task = fusion_tasks.halves(0)
+    torch.manual_seed(0)
+    model = train(Fused("adaptive", task.dims, 10), task, 0, steps=30)
+    core = model.strategy.core
+    with torch.no_grad():
+        core.experts["early"].out.weight.mul_(-1)
+        core.gate.bias[0] = 3
+    before = held_loss(model, task), accuracy(model, task.test)
+    fit_gate(model, task.held)
+    assert held_loss(model, task) < before[0]
+    assert accuracy(model, task.test) > before[1] + 5
+    assert core.gate.bias.argmax() != 0
+
+
+def test_the_tables_have_a_row_a_task_and_a_row_a_goal():
+    from benchmarks.fusion_markdown import accuracies, goals
+
+    row = dict.fromkeys(STRATEGIES, 90.0) | {f"mlp:{name}": 75.0 for name in STRATEGIES}
+    row |= {"only:left": 60.0, "only:right": 70.0}
+    lines = accuracies({"signs": {10: row, 11: row | {"late": 50.0}}, "imbalance": {10: {"plain": 1.0}}})
+    assert len(lines) == 3
+    assert lines[2].split(" | ")[2] == "70.0 ± 28.3"
+    assert lines[2].endswith("| 70.0 ± 0.0 | 75.0-75.0 |")
+    (_, _, goal) = goals([Figure("speed", 2.0, "ms", 1.0, most=True), Figure("other", 1.0, "ms")])
+    assert goal == "| speed | 2.00 ms | ≤ 1.00 | **no** |  |"
