@@ -203,3 +203,17 @@ def test_a_processor_takes_each_encoder_by_name(saved):
         output = processor.process(MultimodalInput(text="a cat", image=PICTURE, audio=SOUND))
         assert output.unified_representation.representation.isfinite().all()
         assert "clip" in processor.fingerprint
+
+
+def test_what_is_put_before_a_text_is_part_of_it_and_of_the_fingerprint(tmp_path):
+    checkpoints.sentences(tmp_path)
+    plain = open_encoder("text", str(tmp_path))
+    settings = {"prompts": {"query": "The Photo of "}, "default_prompt_name": "query"}
+    (tmp_path / "config_sentence_transformers.json").write_text(json.dumps(settings))
+    prompted = open_encoder("text", str(tmp_path))
+    assert torch.equal(prompted("A cat").embedding, plain("the photo of a cat").embedding)  # it lowers all that it reads
+    assert prompted.fingerprint != plain.fingerprint
+    pooling = tmp_path / "1_Pooling" / "config.json"
+    pooling.write_text(json.dumps(json.loads(pooling.read_text()) | {"include_prompt": False}))
+    with pytest.raises(ModelFetchError, match="leaves its prompt out"):
+        open_encoder("text", str(tmp_path))
