@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -124,6 +125,25 @@ def missing(mind: Mind) -> str | None:
     except (ConfigError, ModelMissingError) as error:
         return str(error)
     return None
+
+
+def missing_models(mind: Mind) -> dict[str, str]:
+    """By modality, why a checkpoint cannot be opened here; opens none, and asks no hub for what may still be fetched."""
+    from multimodal.embeddings.hub.checkpoint import find, library
+    from multimodal.embeddings.opening import EMBEDDED
+    from multimodal.errors import ModelFetchError, ModelMissingError
+
+    found = {}
+    for modality in ModalityType:
+        name = str(getattr(mind, modality))
+        here = name.startswith((".", "/", "~")) or Path(name).is_dir()
+        if name != EMBEDDED and (here or mind.local_files_only):
+            try:
+                library()
+                find(name, local_files_only=True)
+            except (ModelMissingError, ModelFetchError) as error:
+                found[str(modality)] = str(error)
+    return found
 
 
 def _item(packet: Packet) -> Any:

@@ -83,6 +83,10 @@ def _missing(config: Config, registry: Registry) -> list[dict[str, str]]:
 
         if (what := missing(config.mind)) is not None:
             found.append({"for": "mind.weights", "what": what})
+    if {config.mind.text, config.mind.image, config.mind.audio} != {"embedded"}:
+        from daemon.mind import missing_models
+
+        found += [{"for": f"mind.{name}", "what": what} for name, what in missing_models(config.mind).items()]
     if not config.streams:
         found.append({"for": "streams", "what": "no stream is configured; `sensorium run` has nothing to watch"})
     return found

@@ -42,10 +42,8 @@ class Modes:
                 for entries in self._together(moments[begin : begin + self._batch_size])
             ]
         tasks = [(number, modality, item) for number, parts in enumerate(moments) for modality, item in parts.items()]
-        if mode == "parallel" and self._workers:
-            made = list(self._threads().map(self._one, tasks))
-        else:
-            made = [self._one(task) for task in tasks]
+        threaded = mode == "parallel" and self._workers
+        made = self._in_threads(tasks) if threaded else [self._one(task) for task in tasks]
         results: list[Entries] = [{} for _ in moments]
         for (number, modality, _), entry in zip(tasks, made, strict=True):
             results[number][str(modality)] = entry
@@ -71,13 +69,14 @@ class Modes:
                     results[number][str(modality)] = entry
         return results
 
-    def _threads(self) -> ThreadPoolExecutor:
-        with self._lock:
+    def _in_threads(self, tasks: Sequence[tuple[int, ModalityType, Any]]) -> list[ModalityEmbedding]:
+        with self._lock:  # so that all tasks are handed in before `close`, or none
             if self._closed:
                 raise NotReadyError("the processor is closed; make another one")
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="multimodal")
-            return self._pool
+            made = self._pool.map(self._one, tasks)
+        return list(made)
 
 
 def checked_mode(mode: str) -> Mode:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from daemon.config import Config, Mind
-from daemon.mind import missing, open_mind, settings
+from daemon.mind import missing, missing_models, open_mind, settings
 from daemon.picture import encode
 from multimodal import IntegrationConfig, UnifiedMultimodalProcessor
 from multimodal.fusion import save_fusion
@@ -132,3 +132,14 @@ def test_check_says_which_weights_cannot_be_used_and_why(tmp_path):
     done = subprocess.run([sys.executable, "-m", "daemon", *command], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert json.loads(done.stdout)["missing"][0]["for"] == "mind.weights"
+
+
+def test_check_says_which_checkpoints_are_not_here(tmp_path):
+    assert missing_models(Mind()) == {}
+    assert missing_models(Mind(image="owner/name")) == {}  # it would be fetched
+    assert "config.json" in missing_models(Mind(image=str(tmp_path)))["image"]
+    assert "local_files_only" in missing_models(Mind(audio="nobody/nothing", local_files_only=True))["audio"]
+    command = ["check", "--json", "--set", "mind.image=/no/such/folder"]
+    done = subprocess.run([sys.executable, "-m", "daemon", *command], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert {"for": "mind.image", "what": "there is no folder /no/such/folder"} in json.loads(done.stdout)["missing"]

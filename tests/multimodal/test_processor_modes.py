@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from multimodal import IntegrationConfig, MultimodalInput, MultimodalOutput, UnifiedMultimodalProcessor
 from multimodal.errors import InputError, MultimodalError, NotReadyError
-from multimodal.integration.modes import MODES
+from multimodal.integration.modes import MODES, Modes
 from multimodal.types import ModalityType
 from tests.multimodal.fakes import FakeEncoder, fake_encoders
 
@@ -204,3 +204,23 @@ def test_closed_is_closed() -> None:
     ):  # fmt: skip
         with pytest.raises(NotReadyError, match="closed"):
             call()
+
+
+def test_a_close_that_comes_between_finishes_the_whole_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = FakeEncoder(ModalityType.TEXT)
+    modes = Modes(lambda _, items: encoder.encode_batch(items), workers=2, batch_size=1)
+    closing = threading.Thread(target=modes.close)
+    submit = ThreadPoolExecutor.submit
+
+    def submitted(pool: ThreadPoolExecutor, *given: object) -> object:
+        future: object = submit(pool, *given)  # type: ignore[arg-type]
+        if closing.ident is None:
+            closing.start()
+            closing.join(0.2)
+        return future
+
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", submitted)
+    assert len(modes([{ModalityType.TEXT: str(n)} for n in range(3)], "parallel")) == 3
+    closing.join(30)
+    with pytest.raises(NotReadyError):
+        modes([{ModalityType.TEXT: "late"}], "parallel")
