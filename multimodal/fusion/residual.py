@@ -21,7 +21,7 @@ def around_mean(
 
     Metadata: ``mean`` and ``residual`` (B, H), which sum to the result; by modality, each (B,): ``present`` (bool),
     ``shares`` in the mean, ``effects`` in the residual and ``contributions``; ``residual_share`` (B,); and what `residual`
-    tells. With "without m" computed, not estimated (all M in one further pass):
+    tells. With "without m" computed, not estimated (all that are there in one further pass):
 
         effects        = |residual - residual without m| / its sum over m
         residual_share = sum |change of the residual| / (sum |change of the residual| + sum |change of the mean|)
@@ -67,15 +67,22 @@ def zero_linear(inputs: int, outputs: int) -> nn.Linear:
 @torch.no_grad()
 def _leave_out(taken: Taken, vectors: Tensor, residual: Residual, added: Tensor) -> tuple[Tensor, Tensor]:
     """(effects (B, M) that sum to 1, share of the residual in them (B,))."""
-    batch, count = taken.quality.shape
-    others = ~torch.eye(count, dtype=torch.bool, device=vectors.device)  # row m: all but m
-    quality = (taken.quality * others[:, None]).flatten(0, 1)  # (M, B, M) -> (M * B, M)
+    batch, modalities = taken.quality.shape
+    there = torch.arange(modalities, device=vectors.device)
+    if not torch.compiler.is_compiling():
+        there = there[(taken.quality > 0).any(0)]  # (K,): what the whole batch lacks need not be left out
+    count = len(there)
+    if count == 0:
+        return taken.shares, torch.zeros_like(taken.shares[:, 0])
+    others = ~torch.eye(modalities, dtype=torch.bool, device=vectors.device)[there]  # row k: all but that one
+    quality = (taken.quality * others[:, None]).flatten(0, 1)  # (K, B, M) -> (K * B, M)
     without = _of_something(residual(_repeat(vectors, count), quality)[0], quality)
     mean = weighted_sum(shares_of(quality), _repeat(taken.vectors, count))
     shape = (count, batch, -1)
-    moved = (added.float() - without.float().view(shape)).transpose(0, 1)  # (M * B, H) -> (B, M, H)
+    moved = (added.float() - without.float().view(shape)).transpose(0, 1)  # (K * B, H) -> (B, K, H)
     shifted = (taken.mean.float() - mean.float().view(shape)).transpose(0, 1)
-    distance = moved.norm(dim=-1) * (taken.quality > 0)  # (B, M)
+    distance = torch.zeros_like(taken.shares)  # (B, M)
+    distance[:, there] = moved.norm(dim=-1).to(distance.dtype) * (taken.quality[:, there] > 0)
     total = distance.sum(1, keepdim=True)
     effects = torch.where(total > 0, distance / total.masked_fill(total == 0, 1), taken.shares)
     whole = total[:, 0] + shifted.norm(dim=-1).sum(1)

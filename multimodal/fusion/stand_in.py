@@ -49,11 +49,7 @@ class StandIn(nn.Module):
     def forward(self, vectors: Tensor, quality: Tensor) -> Tensor:
         """(B, M, H), (B, M) -> (B, M, H)."""
         normed = self.norm(vectors)
-        nothing = quality == 0
-        believed = (
-            quality.masked_fill(nothing, 1).pow(self.log_exponent.to(quality.dtype).exp()).masked_fill(nothing, 0)
-        )
-        return torch.lerp(self.absent.expand_as(normed), normed, believed[..., None].to(normed.dtype))
+        return torch.lerp(self.absent.expand_as(normed), normed, self.believed(quality)[..., None].to(normed.dtype))
 
 
 def inner_width(hidden_dim: int) -> int:
