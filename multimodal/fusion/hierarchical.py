@@ -148,7 +148,7 @@ class HierarchicalResidual(nn.Module):
         asking = self.members.flatten()  # (P, 2) -> (2 * P,)
         absent = (quality == 0)[:, None, None]  # (B, M) -> (B, 1, 1, M)
         met, _ = self._attend(query[:, asking], key, value, ignore=absent | self.strangers, bias=worth[:, None, None])
-        both = (x[:, asking] + met).reshape(len(x), len(self.pairs), -1)  # (B, 2 * P, W) -> (B, P, 2 * W)
+        both = (x[:, asking] + met).unflatten(1, self.members.shape).flatten(2)  # (B, 2 * P, W) -> (B, P, 2 * W)
         read: Tensor = self.read(both)
         return read
 

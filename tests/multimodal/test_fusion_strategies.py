@@ -386,3 +386,10 @@ def test_one_modality_alone_and_one_vector_alone(strategy: Strategy) -> None:
     x = features()["text"]
     torch.testing.assert_close(module({"text": x})[0], x)
     torch.testing.assert_close(module({"text": x[0]}, quality={"text": 0.2})[0], x[:1])
+
+
+@each
+def test_an_empty_batch_gives_an_empty_result(strategy: Strategy) -> None:
+    fused, metadata = strategy({"text": 8, "image": 20}, 16).eval()({"text": torch.zeros(0, 8)})
+    assert fused.shape == (0, 16)
+    assert metadata["contributions"]["text"].shape == (0,)
