@@ -35,6 +35,9 @@ MISSING = 0.5
 EASY = 100
 """Steps of training where two sources show plainly."""
 
+LONG = 600
+"""Steps where a half will be missing: with modality dropout each half is seen alone in 3 of 8 samples only."""
+
 LIKE = "early"
 """The strategy whose size the single classifiers have."""
 
@@ -63,7 +66,7 @@ def known(kind: str) -> Trial:
 
 def missing(seed: int, device: torch.device) -> Values:
     task = tasks.halves(seed).to(device)
-    values, models = _compared(task, seed, modality_dropout=MISSING)
+    values, models = _compared(task, seed, LONG, modality_dropout=MISSING)
     for strategy in STRATEGIES:
         for name in task.dims:
             gone = {name: torch.ones(len(task.test.labels), dtype=torch.bool, device=device)}
