@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from daemon import picture
 from daemon.config import Config, Mind
+from multimodal.embeddings.conse import Vocabulary
 from multimodal.integration.config import IntegrationConfig
 from multimodal.integration.processor import UnifiedMultimodalProcessor
 from multimodal.types import ModalityEmbedding, ModalityType
@@ -34,6 +35,11 @@ class ProcessorMind:
     def __init__(self, processor: UnifiedMultimodalProcessor) -> None:
         self.fingerprint = processor.fingerprint
         self._processor = processor
+
+    @property
+    def vocabularies(self) -> dict[str, Vocabulary]:
+        """What pictures and sounds are named by, in the space that questions are asked in."""
+        return {modality: self._processor.vocabulary(modality) for modality in ("image", "audio")}
 
     def encode(self, packets: Sequence[Packet]) -> list[Encoded]:
         """Packets of one modality; a picture's bytes are decoded here, its size checked first."""

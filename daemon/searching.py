@@ -14,17 +14,19 @@ from pipelines.search import Search
 def open_search(config: Config, *, threshold: float = 0.5, mind: Mind | None = None) -> Iterator[Search]:
     """Over the store of `config`, which may be written meanwhile; a `mind` that is given stays open.
 
-    Raises StoreError where there is no store, and ModelMissingError, which says how to get the models.
+    Confidences were fitted for the embedded encoders; with checkpoints of others, whose names are placed in their own space,
+    they are a guide. Raises StoreError where there is no store, and ModelMissingError, which says how to get the models.
     """
-    from multimodal.retrieval.calibration import EmbeddedCalibration
+    from daemon.mind import ProcessorMind, open_mind
+    from multimodal.retrieval.calibration import EmbeddedCalibration, SearchCalibration
     from multimodal.retrieval.index import ExactIndex
 
     with ExitStack() as stack:
         if mind is None:
-            from daemon.mind import open_mind
-
             mind = stack.enter_context(open_mind(config))
-        calibration = EmbeddedCalibration()
+        calibration = (
+            SearchCalibration(mind.vocabularies) if isinstance(mind, ProcessorMind) else EmbeddedCalibration()
+        )
         search = Search(config.store.path, mind, ExactIndex, calibration, identity=_models, threshold=threshold)
         yield stack.enter_context(search)
 

@@ -8,6 +8,7 @@ encoder the embedded ones are placed anew by the same names.
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,8 @@ from multimodal.embeddings.text import TextModalityEncoder
 from multimodal.types import ModalityEmbedding, ModalityType
 
 Floats = NDArray[np.float32]
+
+_log = logging.getLogger("multimodal.embeddings")
 
 EMBEDDED = "embedded"
 _MODELS = {ModalityType.TEXT: "minilm", ModalityType.IMAGE: "efficientnet-lite0", ModalityType.AUDIO: "yamnet"}
@@ -151,26 +154,30 @@ def _joined(modality: ModalityType, encoder: Any, text: Any, *, alike: bool) -> 
     names = list(known.names)
 
     def placed(texts: Sequence[str]) -> Floats:
-        return _cached(text.fingerprint, texts, lambda one: text.encode_batch([one])[0].embedding.numpy())
+        return _cached(text.fingerprint, texts, text.places if hasattr(text, "places") else _embedded)
+
+    def _embedded(texts: Sequence[str]) -> Floats:
+        return np.stack([entry.embedding.numpy() for entry in text.encode_batch(texts)])
 
     own = known.embeddings
     temperature = _TEMPERATURE
     if hasattr(encoder, "words"):
         spoken = [_CLASSES[modality].format(name) for name in names]
-        own = _cached(encoder.fingerprint, spoken, lambda one: encoder.words(one)[0].cpu().numpy())
+        own = _cached(encoder.fingerprint, spoken, lambda texts: encoder.words.many(texts).cpu().numpy())
         temperature = encoder.temperature
     vocabulary = Vocabulary(names, placed(names), known.terms, placed([term.name for term in known.terms]))
     return JoinedEncoder(encoder, vocabulary, own, temperature=temperature, alike=alike)
 
 
-def _cached(fingerprint: str, texts: Sequence[str], encode: Callable[[str], Floats]) -> Floats:
+def _cached(fingerprint: str, texts: Sequence[str], encode: Callable[[Sequence[str]], Floats]) -> Floats:
     """(len(texts), D) unit vectors, computed once for a model and kept beside the models."""
     digest = hashlib.sha256("\n".join([fingerprint, *texts]).encode()).hexdigest()[:24]
     path = models.root() / "joined" / f"{digest}.safetensors"
     try:
         return load_file(path)["rows"]
     except OSError:
-        rows: Floats = np.stack([encode(one) for one in texts])
+        _log.warning("placing %d names by %s; once, then it is kept", len(texts), fingerprint.partition("/")[0])
+        rows = encode(texts)
     _keep(path, {"rows": rows})
     return rows
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from multimodal.embeddings._entry import unreadable
 from multimodal.embeddings.audio import mono
@@ -83,6 +84,10 @@ class HubTextEncoder:
     def encode_batch(self, items: Sequence[Any]) -> list[ModalityEmbedding]:
         """One that cannot be read gives an entry with `error` and leaves the others alone."""
         return [_read(self, item) for item in items]
+
+    def places(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Unit vectors (N, D) only, many at once; see `many` of the towers."""
+        return torch.nn.functional.normalize(self._tower.many(texts), dim=-1).cpu().numpy()
 
     def read(self, item: Any) -> ModalityEmbedding:
         text = checked(item)

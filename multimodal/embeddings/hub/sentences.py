@@ -7,7 +7,7 @@ are known; together they make up nearly all published models.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
+from multimodal.embeddings.hub.batches import by_length
 from multimodal.embeddings.hub.checkpoint import Checkpoint, read_json
 from multimodal.errors import ModelFetchError
 
@@ -52,14 +53,31 @@ class SentenceTower:
     @torch.inference_mode()
     def __call__(self, text: str) -> tuple[Tensor, Tensor]:
         """-> the vector (D,) and its tokens (T, F), both float32."""
+        tokens = self._model(self._ids(text)).last_hidden_state[0].float()  # (1, T, F) -> (T, F)
+        return self._vector(tokens), tokens
+
+    @torch.inference_mode()
+    def many(self, texts: Sequence[str]) -> Tensor:
+        """(N, D), those of one length read together: faster, and the last bits of a row may differ from its own alone."""
+
+        def read(ids: Tensor) -> Tensor:
+            tokens = self._model(ids).last_hidden_state.float()  # (n, T, F)
+            return torch.stack([self._vector(row) for row in tokens])
+
+        return by_length([self._ids(text) for text in texts], read)
+
+    def _ids(self, text: str) -> Tensor:
         text = self._prompt + text
         text = text.lower() if self._lower else text
-        ids = self._tokenizer(text, truncation=True, max_length=self.max_tokens, return_tensors="pt").to(self._device)
-        tokens = self._model(**ids).last_hidden_state[0].float()  # (1, T, F) -> (T, F)
+        ids: Tensor = self._tokenizer(text, truncation=True, max_length=self.max_tokens, return_tensors="pt").input_ids
+        return ids.to(self._device)
+
+    def _vector(self, tokens: Tensor) -> Tensor:
+        """(T, F) -> (D,)"""
         vector = torch.cat([pool(tokens) for pool in self._pooling])
         for step in self._steps:
             vector = step(vector)
-        return vector, tokens
+        return vector
 
 
 def _weighted(tokens: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
+from multimodal.embeddings.hub.batches import by_length
 from multimodal.embeddings.hub.checkpoint import Checkpoint, read_json
 from multimodal.errors import ModelFetchError
 
@@ -43,19 +44,29 @@ class TextTower:
     @torch.inference_mode()
     def __call__(self, text: str) -> tuple[Tensor, Tensor]:
         """-> unit vector (D,) in the space of the two towers, and it again as the one token (1, D)."""
-        padding = "max_length" if self._type in _PADDED else False
-        ids = self._tokenizer(
-            text, truncation=True, max_length=self.max_tokens, padding=padding, return_tensors="pt"
-        ).to(self._device)  # fmt: skip
-        if self._type in _PADDED:
-            ids = {"input_ids": ids["input_ids"]}  # SigLIP attends to its padding
-        if self._type.startswith("pe_"):
-            hidden = self._model.text_model(**ids, output_hidden_states=True).hidden_states[-1][:, 0]
-            vector = self._model.text_audio_head(hidden)
-        else:
-            vector = _pooled(self._model.get_text_features(**ids))
-        vector = F.normalize(vector[0].float(), dim=0)
+        [vector] = self._read(self._ids(text))
         return vector, vector[None]
+
+    @torch.inference_mode()
+    def many(self, texts: Sequence[str]) -> Tensor:
+        """(N, D), those of one length read together: faster, and the last bits of a row may differ from its own alone."""
+        return by_length([self._ids(text) for text in texts], self._read)
+
+    def _ids(self, text: str) -> Tensor:
+        padding = "max_length" if self._type in _PADDED else False
+        ids: Tensor = self._tokenizer(
+            text, truncation=True, max_length=self.max_tokens, padding=padding, return_tensors="pt"
+        ).input_ids
+        return ids.to(self._device)
+
+    def _read(self, ids: Tensor) -> Tensor:
+        """(n, T), none padded but for SigLIP, which attends to its padding -> unit vectors (n, D)."""
+        if self._type.startswith("pe_"):
+            hidden = self._model.text_model(ids, output_hidden_states=True).hidden_states[-1][:, 0]
+            vectors = self._model.text_audio_head(hidden)
+        else:
+            vectors = _pooled(self._model.get_text_features(ids))
+        return F.normalize(vectors.float(), dim=-1)
 
 
 class PictureTower:
