@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.material import MaterialError
-from benchmarks.material_labelled import Labelled, picture, plain, scene_photos, stamp_photos
+from benchmarks.material.labelled import Labelled, picture, plain, scene_photos, stamp_photos
+from benchmarks.material.packages import MaterialError
 from multimodal.embeddings import ImageModalityEncoder, TextModalityEncoder
 from multimodal.embeddings.runtime import Device
 from multimodal.errors import MultimodalError

@@ -22,9 +22,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.calibration_fit import FIT_HALF, WRONG, said_pairs
-from benchmarks.calibration_material import Asked, Item, View, heard_items, questions, seen_items, strangers, truth
-from benchmarks.material import MaterialError
+from benchmarks.fitting.calibration import FIT_HALF, WRONG, said_pairs
+from benchmarks.material.moments import Asked, Item, View, heard_items, questions, seen_items, strangers, truth
+from benchmarks.material.packages import MaterialError
 from multimodal.embeddings import AudioModalityEncoder, ImageModalityEncoder, TextModalityEncoder
 from multimodal.embeddings.runtime import Device
 from multimodal.errors import MultimodalError

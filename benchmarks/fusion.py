@@ -1,7 +1,7 @@
 """What each fusion strategy learns, with what is missing, noisy or uneven, and how fast it is: `sensorium bench fusion`.
 
 Every strategy with a linear head, against the best single modality and a concatenation MLP of the same number of parameters;
-mean and deviation over the seeds, all trained alike (`fusion_training`); `python -m benchmarks.fusion --markdown` prints the
+mean and deviation over the seeds, all trained alike (`trials.training`); `python -m benchmarks.fusion --markdown` prints the
 tables of docs/fusion.md. Adaptive is compared with the strategy that has the
 highest mean, seed by seed: it equals it where the mean difference is no further below 0 than the differences' standard
 deviation.
@@ -17,13 +17,13 @@ from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 
 import torch
 
-from benchmarks.fusion_judge import figures_of
-from benchmarks.fusion_latency import latency
-from benchmarks.fusion_markdown import accuracies, goals
-from benchmarks.fusion_quality import quality_weighting
-from benchmarks.fusion_trials import TRIALS, Values
-from benchmarks.material import MaterialError
+from benchmarks.material.packages import MaterialError
 from benchmarks.measuring import Figure, report
+from benchmarks.trials.judge import figures_of
+from benchmarks.trials.latency import latency
+from benchmarks.trials.markdown import accuracies, goals
+from benchmarks.trials.quality import quality_weighting
+from benchmarks.trials.runs import TRIALS, Values
 
 SEEDS = (10, 11, 12, 13, 14)
 """None of them was looked at while the recipe was chosen (docs/fusion.md says which were)."""

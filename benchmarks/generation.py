@@ -19,9 +19,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
-from benchmarks.generation_material import Named, pictures, pixels, split_captions
-from benchmarks.generation_sounds import captions, sounds
-from benchmarks.material import MaterialError
+from benchmarks.material.emoji import Named, pictures, pixels, split_captions
+from benchmarks.material.instruments import captions, sounds
+from benchmarks.material.packages import MaterialError
 from benchmarks.measuring import Figure, report
 from multimodal.embeddings import AudioModalityEncoder, ImageModalityEncoder, TextModalityEncoder
 from multimodal.embeddings.runtime import Device, Runtime, open_runtime

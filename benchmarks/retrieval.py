@@ -15,9 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks import retrieval_examples
-from benchmarks.material import MaterialError
-from benchmarks.material_labelled import (
+from benchmarks.material.labelled import (
     RATE,
     Labelled,
     picture,
@@ -28,6 +26,8 @@ from benchmarks.material_labelled import (
     stamp_photos,
     stamp_sounds,
 )
+from benchmarks.material.packages import MaterialError
+from benchmarks.trials import by_example as retrieval_examples
 from multimodal.embeddings import AudioModalityEncoder, ImageModalityEncoder, TextModalityEncoder
 from multimodal.embeddings.runtime import Device
 from multimodal.errors import MultimodalError

@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
-from benchmarks.material import MaterialError
-from benchmarks.material_labelled import (
+from benchmarks.material.labelled import (
     RATE,
     picture,
     plain,
@@ -24,6 +23,7 @@ from benchmarks.material_labelled import (
     stamp_photos,
     stamp_sounds,
 )
+from benchmarks.material.packages import MaterialError
 from benchmarks.measuring import Figure, report
 from benchmarks.retrieval import LONGEST_CAPTION
 from multimodal.embeddings import (

@@ -26,7 +26,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import contents, program
+from benchmarks.beside import program
+from benchmarks.material import made as contents
 from benchmarks.measuring import Figure, Rate, in_turn, rate, ratio, report
 from daemon import build, picture
 from daemon.config import Config, load

@@ -127,8 +127,8 @@ def interpreter() -> str:
 
 
 def other(name: str, seconds: int) -> dict[str, object] | str:
-    """What `other_engines.py` says, or why it says nothing."""
-    script = str(Path(__file__).with_name("other_engines.py"))
+    """What `beside/engines.py` says, or why it says nothing."""
+    script = str(Path(__file__).parent / "beside" / "engines.py")
     command = [interpreter(), script, name, str(seconds), str(STAGES)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode == 0:

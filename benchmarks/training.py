@@ -24,8 +24,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.material import MaterialError
-from benchmarks.material_labelled import RATE, picture, scene_photos, scene_sounds, sound
+from benchmarks.material.labelled import RATE, picture, scene_photos, scene_sounds, sound
+from benchmarks.material.packages import MaterialError
 from benchmarks.measuring import Figure, report
 from connectors.recording.replay import open_recording
 from connectors.recording.writer import RecordingWriter

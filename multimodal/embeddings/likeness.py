@@ -6,8 +6,8 @@ Hellinger kernel) and what all have in common is taken away:
 
     native = unit( unit(sqrt(features)) - mean )
 
-The means were measured on half of the material by `benchmarks.calibration_fit`; `sensorium bench retrieval` says what this
-brings beside the plain cosine and beside the shared space.
+The means were measured on half of the material by `benchmarks.fitting.calibration`; `sensorium bench retrieval` says what
+this brings beside the plain cosine and beside the shared space.
 """
 
 from __future__ import annotations

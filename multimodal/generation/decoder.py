@@ -79,7 +79,7 @@ def load(kind: str, path: Path | None = None) -> Decoder:
     """
     path = path or place_of(kind)
     if not path.is_file():
-        raise ModelMissingError(f"{path} is not there: `python -m benchmarks.generation_fit {kind} --install` makes it")
+        raise ModelMissingError(f"{path} is not there: `python -m benchmarks.fitting.generators {kind} --install` makes it")
     decoder = Decoder(kind)
     try:
         decoder.load_state_dict({name: tensor.float() for name, tensor in load_file(path).items()})

@@ -12,7 +12,7 @@ with the probability that what it showed or played is of such a class:
 No statistic over other moments enters: it holds for a recording of five moments. What the encoder cannot name at all is
 told apart by a second logistic over the same features (`in_vocabulary`). Words to words, picture to picture and sound to
 sound are compared in one space, where a logistic over the cosine is enough. All numbers are fitted by
-`benchmarks.calibration_fit`, on material of which half the questions and items were held out; `benchmarks.calibration`
+`benchmarks.fitting.calibration`, on material of which half the questions and items were held out; `benchmarks.calibration`
 prints how far they can be trusted.
 """
 

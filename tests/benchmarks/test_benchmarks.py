@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import contents, measuring, program, speed, stream
+from benchmarks import measuring, speed, stream
+from benchmarks.beside import program
+from benchmarks.material import made as contents
 from benchmarks.measuring import Figure
 from connectors.recording.replay import open_recording
 from daemon.config import load

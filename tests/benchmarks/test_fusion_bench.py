@@ -8,8 +8,14 @@ import pytest
 import torch
 from scipy.optimize import minimize
 
-from benchmarks import fusion_judge, fusion_speech, fusion_tasks, fusion_trials
-from benchmarks.fusion_training import (
+from benchmarks.material import speech as fusion_speech
+from benchmarks.material.packages import MaterialError
+from benchmarks.measuring import Figure
+from benchmarks.trials import judge as fusion_judge
+from benchmarks.trials import runs as fusion_trials
+from benchmarks.trials import tasks as fusion_tasks
+from benchmarks.trials.information import decompose, estimate
+from benchmarks.trials.training import (
     STRATEGIES,
     Concatenated,
     Fused,
@@ -20,9 +26,6 @@ from benchmarks.fusion_training import (
     size,
     train,
 )
-from benchmarks.information import decompose, estimate
-from benchmarks.material import MaterialError
-from benchmarks.measuring import Figure
 
 
 def gate(rule):
@@ -200,7 +203,7 @@ def test_the_held_part_takes_the_gate_away_from_an_expert_that_is_wrong():
 
 
 def test_the_tables_have_a_row_a_task_and_a_row_a_goal():
-    from benchmarks.fusion_markdown import accuracies, goals
+    from benchmarks.trials.markdown import accuracies, goals
 
     row = dict.fromkeys(STRATEGIES, 90.0) | {f"mlp:{name}": 75.0 for name in STRATEGIES}
     row |= {"only:left": 60.0, "only:right": 70.0}

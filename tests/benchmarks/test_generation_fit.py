@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.fitting.generators import Material, Part, Training, draw, keep, rate
 from benchmarks.generation import goal, ranks
-from benchmarks.generation_fit import Material, Part, Training, draw, keep, rate
-from benchmarks.generation_material import split_captions
+from benchmarks.material.emoji import split_captions
 from multimodal.generation import flow
 from multimodal.generation.net import CONDITION, PointNet
 

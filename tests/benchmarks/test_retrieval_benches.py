@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks import index
-from benchmarks.retrieval_examples import by_example
+from benchmarks.trials.by_example import by_example
 
 
 def test_the_precision_of_questions_by_example_is_the_plain_one() -> None:

@@ -227,7 +227,7 @@ class TestPictures:
             ({"model": "somewhere"}, ConfigError, "backend='diffusers'"),
             ({"backend": "diffusers"}, ConfigError, "model"),
             ({"device": "tpu"}, ConfigError, "tpu"),
-            ({"weights": Path("nowhere.safetensors")}, ModelMissingError, "generation_fit pictures"),
+            ({"weights": Path("nowhere.safetensors")}, ModelMissingError, "generators pictures"),
             ({"weights": place_of("sounds")}, ModelFetchError, "no decoder of pictures"),
             ({"weights": Path(__file__)}, ModelFetchError, "no decoder of pictures"),
         ],

@@ -1,6 +1,6 @@
-"""Trains the generators that come with the program: `python -m benchmarks.generation_fit pictures|sounds [OPTIONS]`.
+"""Trains the generators that come with the program: `python -m benchmarks.fitting.generators pictures|sounds [OPTIONS]`.
 
-The material is fetched by package name (`generation_material`, `generation_sounds`); nothing that is held out is seen, not
+The material is fetched by package name (`material.emoji`, `material.instruments`); nothing that is held out is seen, not
 by the basis either. Each sample is learned under one of its descriptions, drawn anew every time: its name, its name in a
 phrase or among its tags, or - one time in five - what the encoder makes of the picture or the sound itself, so that a
 picture or a sound may stand for the words later.
@@ -164,7 +164,7 @@ def draw(material: Material, generator: torch.Generator) -> tuple[Tensor, Tensor
 
 
 def picture_material() -> Material:
-    from benchmarks.generation_material import pictures, pixels
+    from benchmarks.material.emoji import pictures, pixels
     from multimodal.embeddings import ImageModalityEncoder
     from multimodal.generation.pictures import from_pixels
 
@@ -176,8 +176,8 @@ def picture_material() -> Material:
 
 
 def sound_material() -> Material:
-    from benchmarks.generation_material import split_captions
-    from benchmarks.generation_sounds import captions, sounds
+    from benchmarks.material.emoji import split_captions
+    from benchmarks.material.instruments import captions, sounds
     from multimodal.embeddings import AudioModalityEncoder
     from multimodal.generation.mel import picture_of
 

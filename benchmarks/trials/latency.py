@@ -8,8 +8,8 @@ from statistics import median
 
 import torch
 
-from benchmarks.fusion_training import STRATEGIES
 from benchmarks.measuring import Figure, in_turn
+from benchmarks.trials.training import STRATEGIES
 
 DIMS, HIDDEN = {"text": 256, "image": 512, "audio": 384}, 512
 GOALS = {"early": 0.1, "late": 0.15, "hierarchical": 0.5, "adaptive": 0.8}

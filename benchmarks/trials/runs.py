@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from benchmarks import fusion_tasks as tasks
-from benchmarks.fusion_imbalance import imbalance
-from benchmarks.fusion_training import (
+from benchmarks.trials import tasks
+from benchmarks.trials.imbalance import imbalance
+from benchmarks.trials.training import (
     STEPS,
     STRATEGIES,
     Concatenated,
@@ -51,7 +51,7 @@ def signs(seed: int, device: torch.device) -> Values:
 
 def known(kind: str) -> Trial:
     def trial(seed: int, device: torch.device) -> Values:
-        from benchmarks.information import decompose, estimate
+        from benchmarks.trials.information import decompose, estimate
 
         task, joint = tasks.known(kind, seed)
         values, _ = _compared(task.to(device), seed, steps=EASY)

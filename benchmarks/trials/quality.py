@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.material import MaterialError
-from benchmarks.material_labelled import RATE, Labelled, picture, plain, sound, stamp_photos, stamp_sounds
+from benchmarks.material.labelled import RATE, Labelled, picture, plain, sound, stamp_photos, stamp_sounds
+from benchmarks.material.packages import MaterialError
 from benchmarks.measuring import Figure
 from multimodal.errors import MultimodalError
 from multimodal.types import ModalityEmbedding

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from statistics import mean, stdev
 
-from benchmarks import fusion_tasks as tasks
-from benchmarks.fusion_training import STRATEGIES
-from benchmarks.fusion_trials import Values
 from benchmarks.measuring import Figure
+from benchmarks.trials import tasks
+from benchmarks.trials.runs import Values
+from benchmarks.trials.training import STRATEGIES
 
 Seeds = Mapping[int, Values]
 POINTS = "points"

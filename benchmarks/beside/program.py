@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
-from benchmarks import contents
+from benchmarks.material import made as contents
 from benchmarks.measuring import Figure
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 HELP, FIRST, REAL_TIME, MEMORY = 0.3, 8.0, 40.0, 1.5
 """Goals: seconds, seconds, multiple of real time, GB."""
 

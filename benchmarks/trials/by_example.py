@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.material_labelled import (
+from benchmarks.material.labelled import (
     RATE,
     Labelled,
     picture,

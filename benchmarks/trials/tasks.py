@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.fusion_speech import LENGTH, RATE, Spoken, spoken
-from benchmarks.fusion_training import Part, Task
+from benchmarks.material.speech import LENGTH, RATE, Spoken, spoken
+from benchmarks.trials.training import Part, Task
 
 SIZES = {"train": 4000, "held": 1000, "test": 2000}
 WIDTH = 16

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from statistics import mean, stdev
 
-from benchmarks.fusion_training import STRATEGIES
-from benchmarks.fusion_trials import Values
 from benchmarks.measuring import Figure
+from benchmarks.trials.runs import Values
+from benchmarks.trials.training import STRATEGIES
 
 Seeds = Mapping[int, Values]
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
-from benchmarks.fusion_tasks import halves
-from benchmarks.fusion_training import HIDDEN, Part, Task, batches
+from benchmarks.trials.tasks import halves
+from benchmarks.trials.training import HIDDEN, Part, Task, batches
 from multimodal.fusion import LateFusion
 from multimodal.fusion.modulation import GradientModulation
 

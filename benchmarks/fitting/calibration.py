@@ -1,6 +1,6 @@
-"""Fits the numbers of `multimodal.retrieval.calibration` and writes them: `python -m benchmarks.calibration_fit`.
+"""Fits the numbers of `multimodal.retrieval.calibration` and writes them: `python -m benchmarks.fitting.calibration`.
 
-Fitted on half of the material (see `calibration_material`); `benchmarks.calibration` measures on the other half. A question
+Fitted on half of the material (see `material.moments`); `benchmarks.calibration` measures on the other half. A question
 counts as one: its right moments together weigh 1, its wrong ones together `WRONG`, as in a recording of that many scenes.
 """
 
@@ -18,15 +18,15 @@ from safetensors.numpy import save_file
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
-from benchmarks.calibration_material import Asked, Item, heard_items, questions, seen_items, strangers, truth
-from benchmarks.calibration_sentences import SENTENCES
+from benchmarks.material.moments import Asked, Item, heard_items, questions, seen_items, strangers, truth
+from benchmarks.material.sentences import SENTENCES
 from multimodal.embeddings import AudioModalityEncoder, ImageModalityEncoder, TextModalityEncoder
 from multimodal.embeddings.conse import Vocabulary
 from multimodal.embeddings.likeness import OwnSpace
 from multimodal.retrieval.calibration import EVIDENCE_FLOOR
 from multimodal.retrieval.relevance import FEATURES, Relevance
 
-LIBRARY = Path(__file__).parent.parent / "multimodal"
+LIBRARY = Path(__file__).parents[2] / "multimodal"
 TARGET = LIBRARY / "retrieval" / "data" / "calibration.json"
 MEANS = LIBRARY / "embeddings" / "data" / "own_means.safetensors"
 FIT_HALF = 0

@@ -16,8 +16,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.material import Package, folder
-from benchmarks.material_labelled import picture
+from benchmarks.material.labelled import picture
+from benchmarks.material.packages import Package, folder
 
 NOTO = Package(
     name="emoji-datasource-google", kind="npm", version="16.0.0", keep=("img/google/64", "LICENSE", "README.md"),

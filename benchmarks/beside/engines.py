@@ -1,6 +1,6 @@
 """The same events through other stream engines; a script of its own, so that it runs where they are installed.
 
-    PYTHON benchmarks/other_engines.py pipecat|bytewax SECONDS STAGES
+    PYTHON benchmarks/beside/engines.py pipecat|bytewax SECONDS STAGES
 
 prints one line of JSON: version, events, events a second of time and of the processor. SECONDS is of event time, each with
 30 pictures, 50 sounds and one text.

@@ -17,7 +17,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.material_qt import unpack
+from benchmarks.material.qt import unpack
 
 
 class MaterialError(Exception):

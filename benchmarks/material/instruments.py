@@ -25,8 +25,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.material import SONIC_PI, MaterialError, Package, folder
-from benchmarks.material_labelled import sound
+from benchmarks.material.labelled import sound
+from benchmarks.material.packages import SONIC_PI, MaterialError, Package, folder
 from multimodal.embeddings.spectrum import resample
 
 FLUID = Package(

@@ -16,18 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.calibration_questions import (
-    ABSENT_HEARD,
-    ABSENT_SEEN,
-    HEARD,
-    HEARD_FORMS,
-    KINDS_HEARD,
-    KINDS_SEEN,
-    OUTSIDE,
-    SEEN_FORMS,
-)
-from benchmarks.material import STAMPS, folder
-from benchmarks.material_labelled import (
+from benchmarks.material.labelled import (
     RATE,
     Labelled,
     picture,
@@ -37,6 +26,17 @@ from benchmarks.material_labelled import (
     sound,
     stamp_photos,
     stamp_sounds,
+)
+from benchmarks.material.packages import STAMPS, folder
+from benchmarks.material.questions import (
+    ABSENT_HEARD,
+    ABSENT_SEEN,
+    HEARD,
+    HEARD_FORMS,
+    KINDS_HEARD,
+    KINDS_SEEN,
+    OUTSIDE,
+    SEEN_FORMS,
 )
 from multimodal.embeddings import AudioModalityEncoder, ImageModalityEncoder, TextModalityEncoder
 from multimodal.retrieval.words import words

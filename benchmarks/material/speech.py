@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.material import MaterialError
+from benchmarks.material.packages import MaterialError
 
 RATE = 16_000
 LENGTH = 15_600

@@ -1,4 +1,4 @@
-"""Draws the sample pictures of `docs/generation.md`: `python -m benchmarks.generation_samples`.
+"""Draws the sample pictures of `docs/generation.md`: `python -m benchmarks.fitting.samples`.
 
 Nothing is chosen: of the held-out things every one in the order of their names, of the learned ones every ninth; each the
 first picture of seed 0.
@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.generation_material import Named, pictures, pixels, split_captions
-from benchmarks.generation_sounds import captions, sounds
+from benchmarks.material.emoji import Named, pictures, pixels, split_captions
+from benchmarks.material.instruments import captions, sounds
 from multimodal.embeddings import TextModalityEncoder
 from multimodal.generation import ImageToAudioGenerator, TextToImageGenerator, mel
 
-DOCS = Path(__file__).parents[1] / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 COLUMNS = 14
 
 

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.material import GCOMPRIS, SONIC_PI, STAMPS, MaterialError, folder
+from benchmarks.material.packages import GCOMPRIS, SONIC_PI, STAMPS, MaterialError, folder
 
 RATE = 16_000
 

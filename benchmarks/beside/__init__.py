@@ -1,0 +1,1 @@
+"""What is measured from outside: the whole program, and other engines beside ours."""

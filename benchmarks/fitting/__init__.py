@@ -1,0 +1,1 @@
+"""What makes the numbers and weights that the library ships."""

@@ -1,0 +1,1 @@
+"""What is measured on: labelled pictures, sounds and speech from package registries, and contents made here."""

@@ -1,0 +1,1 @@
+"""The parts of the longer measurements: tasks, training, judging."""
