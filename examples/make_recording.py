@@ -23,8 +23,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.material import GCOMPRIS, SCIKIT_IMAGE, SONIC_PI, Package, folder
-from benchmarks.material_labelled import RATE, picture, sound
+from benchmarks.material.labelled import RATE, picture, sound
+from benchmarks.material.packages import GCOMPRIS, SCIKIT_IMAGE, SONIC_PI, Package, folder
 from connectors.recording.recorder import Recorder
 from connectors.recording.schema import Alignment
 from pipelines.merge import TICK
