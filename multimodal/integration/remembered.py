@@ -78,12 +78,6 @@ class Remembered:
             retriever = self._opened()
         return retriever.retrieve(query, target, top_k)
 
-    def clear(self) -> None:
-        with self._lock:
-            self._retriever = None
-            self._moments.clear()
-            self._bytes = 0
-
     def metrics(self) -> dict[str, int]:
         with self._lock:
             return {"moments": len(self._moments), "bytes": self._bytes}

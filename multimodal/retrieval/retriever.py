@@ -238,7 +238,7 @@ class Retriever(ABC):
     ) -> list[RetrievalResult]:
         if not isinstance(top_k, int) or isinstance(top_k, bool) or top_k < 1:
             raise InputError(f"top_k is {top_k!r}, expected a whole number above 0")
-        if between is not None and not NEVER < between[0] < between[1] < 2**63:
+        if between is not None and not _interval(between):
             raise InputError(f"between is [start, end) in ns, start before end, not {between!r}")
         with self._lock:
             hits = self._nearest(query, source, target, top_k, between)
@@ -309,3 +309,9 @@ def _shipped(dims: Mapping[ModalityType, int]) -> dict[str, ScoreCalibration]:
         for modality, size in dims.items()
         if spaces[modality] == size
     }
+
+
+def _interval(between: Any) -> bool:
+    """Two whole numbers, [start, end) in ns."""
+    pair = isinstance(between, (tuple, list)) and len(between) == 2
+    return pair and all(isinstance(t, (int, np.integer)) for t in between) and bool(NEVER < between[0] < between[1] < 2**63)

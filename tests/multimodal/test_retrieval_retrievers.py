@@ -324,3 +324,9 @@ class TestSemantic:
         retriever.index_many(AUDIO, list(range(30)), vectors)
         found = retriever.retrieve(question, top_k=30)
         assert [one.retrieved_content for one in found] == (vectors @ question).argsort(descending=True).tolist()
+
+
+@pytest.mark.parametrize("between", [(None, 5), (1,), "ab", (5, 1), (1.5, 2)])
+def test_a_time_that_is_none_is_refused_in_words(filled, between):
+    with pytest.raises(InputError, match="start before end"):
+        filled.retrieve_text_from_image(directions(20)[6], 1, between=between)
