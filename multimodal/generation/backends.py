@@ -35,7 +35,7 @@ class Pipeline:
         self.name = str(model)
         folder = _folder(self.name, local_files_only=local_files_only, revision=revision)
         try:
-            made = diffusers.DiffusionPipeline.from_pretrained(  # type: ignore[no-untyped-call]
+            made = diffusers.DiffusionPipeline.from_pretrained(
                 folder, dtype=DTYPES[dtype], local_files_only=True, use_safetensors=True, trust_remote_code=False
             )
         except (OSError, ValueError, KeyError, AttributeError, ImportError, RuntimeError, TypeError) as error:

@@ -120,7 +120,7 @@ def library() -> Any:
         import transformers
     except ImportError as error:
         raise ModelMissingError(_INSTALL) from error
-    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    transformers.utils.logging.disable_progress_bar()
     return transformers
 
 
