@@ -11,7 +11,7 @@ import numpy as np
 from connectors.recording.replay import Recording
 from daemon import build
 from daemon.config import Config
-from daemon.mind import _entry as entry
+from daemon.mind import entry_of
 from multimodal.fusion.window import Floats
 from multimodal.training import Gathering, Moments, from_vectors
 from pipelines.clock import BootClock
@@ -57,7 +57,7 @@ def of_recordings(
         )  # fmt: skip
         asyncio.run(runner.run())
         for window in newest.values():
-            entries = {stream: [entry(encoded) for encoded in row] for stream, row in window.encoded.items()}
+            entries = {stream: [entry_of(encoded) for encoded in row] for stream, row in window.encoded.items()}
             gathering.add(entries, start=window.window.start, end=window.window.end, recording=number)
     return gathering.moments()
 

@@ -59,7 +59,7 @@ class ProcessorMind:
 
     def fuse(self, windows: Sequence[Mapping[str, Sequence[Encoded]]]) -> list[Fused]:
         """Each window for itself."""
-        entries = [{stream: [_entry(encoded) for encoded in row] for stream, row in w.items()} for w in windows]
+        entries = [{stream: [entry_of(encoded) for encoded in row] for stream, row in w.items()} for w in windows]
         return [
             Fused(result.vector, result.contributions, result.alignment, result.coherence, result.attention)
             for result in self._processor.fuse(entries)
@@ -182,7 +182,8 @@ def _unreadable(modality: Modality, error: str) -> Encoded:
     return Encoded(modality, nothing, nothing, quality=0.0, confidence=0.0, error=error)
 
 
-def _entry(encoded: Encoded) -> ModalityEmbedding:
+def entry_of(encoded: Encoded) -> ModalityEmbedding:
+    """What the stages hold of an encoding, as the library takes it; training reads windows through it too."""
     metadata: dict[str, Any] = {"native": torch.from_numpy(encoded.native)}
     features = encoded.vector[None]
     if encoded.error is not None:
